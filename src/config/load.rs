@@ -1,0 +1,1 @@
+//! Loading of configuration files: layers, checks, positions.

@@ -1,0 +1,9 @@
+//! Configuration: typed sections, layers, secret references. Every error names file, line and mend.
+
+pub mod diagnostic;
+pub mod load;
+pub mod secret;
+pub mod sections;
+pub mod workflows;
+
+pub use sections::Config;

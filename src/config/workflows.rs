@@ -1,0 +1,1 @@
+//! Loading of workflow files: TOML to `domain::workflow::Workflow`, with positions for every problem.
