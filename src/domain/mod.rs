@@ -15,6 +15,7 @@ pub mod notice;
 pub mod person;
 pub mod run;
 pub mod step;
+pub mod token;
 pub mod verdict;
 pub mod wait;
 pub mod words;

@@ -1,1 +1,22 @@
-//! stub
+//! All SQL and nothing but SQL: one file per table group. One text serves SQLite and PostgreSQL; `dialect` knows what
+//! differs. Every function works inside a transaction that its caller opens, so what belongs together commits together.
+
+pub mod answers;
+pub mod events;
+pub mod mailboxes;
+pub mod messages;
+pub mod notices;
+pub mod people;
+pub mod runs;
+pub mod steps;
+pub mod tokens;
+pub mod waits;
+pub mod workflows;
+
+mod column;
+mod connect;
+mod dialect;
+mod migrate;
+
+pub use connect::{Store, StoreError, Tx};
+pub use sqlx::types::Json;

@@ -1,0 +1,147 @@
+//! Connections and transactions, over either database.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+
+/// The database. Cheap to clone.
+#[derive(Debug, Clone)]
+pub enum Store {
+    Pg(PgPool),
+    Lite(SqlitePool),
+}
+
+/// One transaction. Dropped without `commit`, it leaves no trace.
+#[derive(Debug)]
+pub enum Tx {
+    Pg(Transaction<'static, Postgres>),
+    Lite(Transaction<'static, Sqlite>),
+}
+
+/// Why the database did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("database: {0}")]
+    Sql(#[from] sqlx::Error),
+    #[error("{what} `{key}` does not exist")]
+    NotFound { what: &'static str, key: String },
+    #[error("migrate the database: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    #[error("database url: {0}")]
+    Url(String),
+}
+
+impl StoreError {
+    pub fn not_found(what: &'static str, key: impl ToString) -> Self {
+        Self::NotFound { what, key: key.to_string() }
+    }
+
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::NotFound { .. })
+    }
+
+    /// Whether the same call may succeed later: the server is away, busy, or chose another transaction.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Sql(
+                sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_),
+            ) => true,
+            Self::Sql(sqlx::Error::Database(error)) => match error.code().as_deref() {
+                // Connection exceptions, transaction rollback, resources, operator intervention; SQLITE_BUSY and LOCKED.
+                Some(code) => {
+                    matches!(code.get(..2), Some("08" | "40" | "53" | "57")) || matches!(code, "5" | "6" | "517")
+                }
+                None => false,
+            },
+            _ => false,
+        }
+    }
+}
+
+/// Longest wait for another writer or for a free connection.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+impl Store {
+    /// Opens `sqlite:PATH` (made when missing) or `postgres://…` with at most `connections` connections.
+    ///
+    /// # Errors
+    /// When the URL is of neither kind or the database cannot be reached.
+    pub async fn open(url: &str, password: Option<&SecretString>, connections: u32) -> Result<Self, StoreError> {
+        if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            let mut options = PgConnectOptions::from_str(url)?;
+            if let Some(password) = password {
+                options = options.password(password.expose_secret());
+            }
+            let pool = PgPoolOptions::new()
+                .max_connections(connections.max(2))
+                .acquire_timeout(PATIENCE)
+                .connect_with(options)
+                .await?;
+            return Ok(Self::Pg(pool));
+        }
+        let Some(path) = url.strip_prefix("sqlite:") else {
+            return Err(StoreError::Url("starts neither with `sqlite:` nor with `postgres:`".into()));
+        };
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(PATIENCE);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(connections.max(2))
+            .acquire_timeout(PATIENCE)
+            .connect_with(options)
+            .await?;
+        Ok(Self::Lite(pool))
+    }
+
+    /// Begins a transaction that writes. On SQLite it takes the write lock at once; a later upgrade could fail.
+    pub async fn begin(&self) -> Result<Tx, StoreError> {
+        Ok(match self {
+            Self::Pg(pool) => Tx::Pg(pool.begin().await?),
+            Self::Lite(pool) => Tx::Lite(pool.begin_with("begin immediate").await?),
+        })
+    }
+
+    /// Begins a transaction that only reads: one consistent picture on SQLite, and no lock.
+    pub async fn read(&self) -> Result<Tx, StoreError> {
+        Ok(match self {
+            Self::Pg(pool) => Tx::Pg(pool.begin().await?),
+            Self::Lite(pool) => Tx::Lite(pool.begin().await?),
+        })
+    }
+
+    /// Whether the database answers.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Pg(pool) => sqlx::query("select 1").execute(pool).await.map(drop)?,
+            Self::Lite(pool) => sqlx::query("select 1").execute(pool).await.map(drop)?,
+        }
+        Ok(())
+    }
+
+    /// Closes every connection; what is in hand ends first.
+    pub async fn close(&self) {
+        match self {
+            Self::Pg(pool) => pool.close().await,
+            Self::Lite(pool) => pool.close().await,
+        }
+    }
+}
+
+impl Tx {
+    /// Makes everything since `begin` durable.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        match self {
+            Self::Pg(tx) => tx.commit().await?,
+            Self::Lite(tx) => tx.commit().await?,
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,122 @@
+//! The audit trail: appended with its cause, sealed into the hash chain in batches afterwards.
+//!
+//! Chaining inside each commit would make every commit wait for the one before; so events are written without a place,
+//! and `seal` gives places and hashes to whatever is committed, one sealer at a time.
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::column::row;
+use super::dialect::{execute, fetch};
+use super::{Json, StoreError, Tx};
+use crate::domain::event::{Event, GENESIS, Sealed, chain_hash};
+use crate::domain::ids::{MessageId, RunId};
+
+row! {
+    pub struct EventRow {
+        pub id: Uuid,
+        pub at: DateTime<Utc>,
+        pub kind: String,
+        pub actor: String,
+        pub customer: String,
+        pub message_id: Option<MessageId>,
+        pub run_id: Option<RunId>,
+        pub step: Option<String>,
+        pub data: Json<Map<String, Value>>,
+        pub position: Option<i64>,
+        pub hash: Option<String>,
+    }
+}
+
+impl From<EventRow> for Event {
+    fn from(row: EventRow) -> Self {
+        Self {
+            at: row.at,
+            kind: row.kind,
+            actor: row.actor,
+            customer: row.customer,
+            message: row.message_id,
+            run: row.run_id,
+            step: row.step,
+            data: row.data.0,
+        }
+    }
+}
+
+/// Appends an event to the trail, in the commit of what it tells.
+pub async fn append(tx: &mut Tx, event: &Event) -> Result<(), StoreError> {
+    execute!(
+        tx,
+        "insert into events (id, at, kind, actor, customer, message_id, run_id, step, data)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        Uuid::now_v7(),
+        event.at,
+        &event.kind,
+        &event.actor,
+        &event.customer,
+        event.message.map(|id| id.0),
+        event.run.map(|id| id.0),
+        event.step.as_deref(),
+        Json(&event.data)
+    )?;
+    Ok(())
+}
+
+/// Gives up to `most` unsealed events their places. Returns how many; 0 when there is nothing to do.
+pub async fn seal(tx: &mut Tx, most: i64) -> Result<usize, StoreError> {
+    // The counter row is locked first, so that two sealers cannot give the same place.
+    execute!(
+        tx,
+        "insert into counters (name, value) values ('events.sealed', 0)
+         on conflict (name) do update set value = counters.value"
+    )?;
+    let sql = format!("select {} from events where position is null order by id limit $1", EventRow::COLUMNS);
+    let unsealed = fetch!(all EventRow, tx, sql, most)?;
+    let Some((mut position, mut hash)) = (if unsealed.is_empty() { None } else { Some(head(tx).await?) }) else {
+        return Ok(0);
+    };
+    let count = unsealed.len();
+    for row in unsealed {
+        position += 1;
+        let id = row.id;
+        hash = chain_hash(&hash, position, &Event::from(row));
+        let sql = "update events set position = $1, hash = $2 where id = $3 and position is null";
+        execute!(tx, sql, position, &hash, id)?;
+    }
+    execute!(tx, "update counters set value = $1 where name = 'events.sealed'", position)?;
+    Ok(count)
+}
+
+/// Place and hash of the last sealed event; place 0 and the genesis hash before the first.
+pub async fn head(tx: &mut Tx) -> Result<(i64, String), StoreError> {
+    let sql =
+        format!("select {} from events where position is not null order by position desc limit 1", EventRow::COLUMNS);
+    let last = fetch!(maybe EventRow, tx, sql)?.and_then(|row| row.position.zip(row.hash));
+    Ok(last.unwrap_or_else(|| (0, GENESIS.to_owned())))
+}
+
+/// Sealed events after a place, in order.
+pub async fn after(tx: &mut Tx, position: i64, most: i64) -> Result<Vec<Sealed>, StoreError> {
+    let sql = format!("select {} from events where position > $1 order by position limit $2", EventRow::COLUMNS);
+    let rows = fetch!(all EventRow, tx, sql, position, most)?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| {
+            let (position, hash) = (row.position?, row.hash.clone()?);
+            Some(Sealed { position, hash, event: Event::from(row) })
+        })
+        .collect())
+}
+
+/// Every event of a run, in order.
+pub async fn of_run(tx: &mut Tx, run: RunId) -> Result<Vec<Event>, StoreError> {
+    let sql = format!("select {} from events where run_id = $1 order by id", EventRow::COLUMNS);
+    Ok(fetch!(all EventRow, tx, sql, run.0)?.into_iter().map(Event::from).collect())
+}
+
+/// Every event of a message, in order.
+pub async fn of_message(tx: &mut Tx, message: MessageId) -> Result<Vec<Event>, StoreError> {
+    let sql = format!("select {} from events where message_id = $1 order by id", EventRow::COLUMNS);
+    Ok(fetch!(all EventRow, tx, sql, message.0)?.into_iter().map(Event::from).collect())
+}

@@ -1,0 +1,258 @@
+//! The ledger: one row per delivery from the moment it is listed, and the parts of what was decided.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::column::row;
+use super::dialect::{execute, fetch};
+use super::{Json, StoreError, Tx};
+use crate::domain::ids::{Delivery, MessageId, RunId, TransactionId, WaitId};
+use crate::domain::message::{Message, Part, PartKind, PartRole};
+use crate::domain::verdict::{Decision, Explanation};
+
+row! {
+    /// One delivery. `state` is `listed` until a verdict stands, then `decided`.
+    pub struct MessageRow {
+        pub id: MessageId,
+        pub customer: String,
+        pub mailbox: String,
+        pub uid_validity: i64,
+        pub uid: String,
+        pub transaction_id: TransactionId,
+        pub state: String,
+        pub listed_at: DateTime<Utc>,
+        pub received_at: Option<DateTime<Utc>>,
+        pub size_bytes: i64,
+        pub raw_sha256: Option<String>,
+        pub stable_sha256: Option<String>,
+        pub header_message_id: Option<String>,
+        pub from_address: Option<String>,
+        pub subject: Option<String>,
+        pub verdict: Option<String>,
+        pub reason: Option<String>,
+        pub explanation: Option<Json<Explanation>>,
+        pub run_id: Option<RunId>,
+        pub wait_id: Option<WaitId>,
+        pub duplicate_of: Option<MessageId>,
+        pub decided_at: Option<DateTime<Utc>>,
+        pub flagged_at: Option<DateTime<Utc>>,
+        pub attempts: i32,
+        pub error: Option<String>,
+    }
+}
+
+row! {
+    /// One stored part.
+    pub struct PartRow {
+        pub message_id: MessageId,
+        pub idx: i32,
+        pub name: Option<String>,
+        pub declared_type: String,
+        pub kind: PartKind,
+        pub role: PartRole,
+        pub sha256: String,
+        pub size_bytes: i64,
+        pub path: String,
+    }
+}
+
+row! {
+    pub struct Found { pub id: MessageId }
+}
+
+/// Writes a delivery into the ledger. False when it is there already.
+pub async fn record_listed(
+    tx: &mut Tx,
+    customer: &str,
+    delivery: &Delivery,
+    received_at: Option<DateTime<Utc>>,
+    size_bytes: u64,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let inserted = execute!(
+        tx,
+        "insert into messages
+            (id, customer, mailbox, uid_validity, uid, transaction_id, state, listed_at, received_at, size_bytes)
+         values ($1, $2, $3, $4, $5, $6, 'listed', $7, $8, $9)
+         on conflict do nothing",
+        delivery.message_id().0,
+        customer,
+        &delivery.mailbox,
+        i64::from(delivery.uid_validity),
+        &delivery.uid,
+        delivery.transaction_id().0,
+        now,
+        received_at,
+        i64::try_from(size_bytes).unwrap_or(i64::MAX)
+    )?;
+    Ok(inserted == 1)
+}
+
+/// Deliveries of a mailbox that wait for a verdict and may be tried now, oldest first.
+pub async fn open(tx: &mut Tx, mailbox: &str, now: DateTime<Utc>, most: i64) -> Result<Vec<MessageRow>, StoreError> {
+    let sql = format!(
+        "select {} from messages where mailbox = $1 and state = 'listed' and (next_attempt_at is null or next_attempt_at <= $2)
+         order by listed_at, id limit $3",
+        MessageRow::COLUMNS
+    );
+    fetch!(all MessageRow, tx, sql, mailbox, now, most)
+}
+
+/// What is written when a verdict stands.
+#[derive(Debug)]
+pub struct Decided<'a> {
+    pub id: MessageId,
+    /// None when the bytes could not be parsed.
+    pub message: Option<&'a Message>,
+    /// Facts for people and for replays: the message without its bytes.
+    pub decision: &'a Decision,
+    pub raw_sha256: Option<&'a str>,
+    pub size_bytes: u64,
+    pub run_id: Option<RunId>,
+    pub wait_id: Option<WaitId>,
+    pub duplicate_of: Option<MessageId>,
+    pub at: DateTime<Utc>,
+}
+
+/// Gives a delivery its verdict, once. False when it has one already.
+pub async fn decide(tx: &mut Tx, decided: &Decided<'_>) -> Result<bool, StoreError> {
+    let message = decided.message;
+    let facts = message.map(|message| Json(serde_json::to_value(message).unwrap_or(Value::Null)));
+    let changed = execute!(
+        tx,
+        "update messages set state = 'decided', verdict = $1, reason = $2, explanation = $3, run_id = $4, wait_id = $5,
+            duplicate_of = $6, decided_at = $7, raw_sha256 = $8, stable_sha256 = $9, header_message_id = $10,
+            from_address = $11, subject = $12, facts = $13, size_bytes = $14, error = null
+         where id = $15 and state = 'listed'",
+        decided.decision.verdict.name(),
+        &decided.decision.reason,
+        Json(&decided.decision.explanation),
+        decided.run_id.map(|id| id.0),
+        decided.wait_id.map(|id| id.0),
+        decided.duplicate_of.map(|id| id.0),
+        decided.at,
+        decided.raw_sha256,
+        message.map(|message| message.stable_sha256.as_str()),
+        message.and_then(|message| message.message_id.as_deref()),
+        message.and_then(|message| message.from.first()).map(|from| from.address.as_str()),
+        message.map(|message| message.subject.as_str()),
+        facts,
+        i64::try_from(decided.size_bytes).unwrap_or(i64::MAX),
+        decided.id.0
+    )?;
+    Ok(changed == 1)
+}
+
+/// The attempt at a delivery failed for now; it is tried again at `next`.
+pub async fn note_failure(tx: &mut Tx, id: MessageId, error: &str, next: DateTime<Utc>) -> Result<(), StoreError> {
+    execute!(
+        tx,
+        "update messages set attempts = attempts + 1, error = $1, next_attempt_at = $2 where id = $3 and state = 'listed'",
+        error,
+        next,
+        id.0
+    )?;
+    Ok(())
+}
+
+/// Decided deliveries that the server does not show as dealt with yet.
+pub async fn unflagged(tx: &mut Tx, mailbox: &str, most: i64) -> Result<Vec<MessageRow>, StoreError> {
+    let sql = format!(
+        "select {} from messages where mailbox = $1 and state = 'decided' and flagged_at is null order by decided_at limit $2",
+        MessageRow::COLUMNS
+    );
+    fetch!(all MessageRow, tx, sql, mailbox, most)
+}
+
+pub async fn mark_flagged(tx: &mut Tx, ids: &[MessageId], at: DateTime<Utc>) -> Result<(), StoreError> {
+    for id in ids {
+        execute!(tx, "update messages set flagged_at = $1 where id = $2 and flagged_at is null", at, id.0)?;
+    }
+    Ok(())
+}
+
+/// The first delivery of the same mail (equal stable hash) that has a verdict.
+pub async fn first_with_hash(
+    tx: &mut Tx,
+    customer: &str,
+    stable_sha256: &str,
+) -> Result<Option<MessageId>, StoreError> {
+    let sql = format!(
+        "select {} from messages where customer = $1 and stable_sha256 = $2 and state = 'decided' order by decided_at limit 1",
+        Found::COLUMNS
+    );
+    Ok(fetch!(maybe Found, tx, sql, customer, stable_sha256)?.map(|found| found.id))
+}
+
+/// Whether an earlier message of this customer came from the address.
+pub async fn has_written_before(tx: &mut Tx, customer: &str, address: &str) -> Result<bool, StoreError> {
+    let sql = format!(
+        "select {} from messages where customer = $1 and from_address = $2 and state = 'decided' limit 1",
+        Found::COLUMNS
+    );
+    Ok(fetch!(maybe Found, tx, sql, customer, address)?.is_some())
+}
+
+pub async fn get(tx: &mut Tx, id: MessageId) -> Result<MessageRow, StoreError> {
+    let sql = format!("select {} from messages where id = $1", MessageRow::COLUMNS);
+    fetch!(maybe MessageRow, tx, sql, id.0)?.ok_or_else(|| StoreError::not_found("message", id))
+}
+
+/// The latest messages, newest first.
+pub async fn latest(tx: &mut Tx, most: i64) -> Result<Vec<MessageRow>, StoreError> {
+    let sql = format!("select {} from messages order by listed_at desc, id desc limit $1", MessageRow::COLUMNS);
+    fetch!(all MessageRow, tx, sql, most)
+}
+
+pub async fn insert_part(
+    tx: &mut Tx,
+    message: MessageId,
+    transaction: TransactionId,
+    part: &Part,
+    path: &str,
+) -> Result<(), StoreError> {
+    execute!(
+        tx,
+        "insert into parts (message_id, idx, transaction_id, container, name, declared_type, kind, role, sha256, size_bytes,
+            twin_of, path)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        message.0,
+        i32::try_from(part.index).unwrap_or(i32::MAX),
+        transaction.0,
+        part.container.and_then(|index| i32::try_from(index).ok()),
+        part.name.as_deref(),
+        &part.declared_type,
+        part.kind.as_str(),
+        part.role.as_str(),
+        &part.sha256,
+        i64::try_from(part.size_bytes).unwrap_or(i64::MAX),
+        part.twin_of.and_then(|index| i32::try_from(index).ok()),
+        path
+    )?;
+    Ok(())
+}
+
+/// The parts of a message, in order.
+pub async fn parts(tx: &mut Tx, message: MessageId) -> Result<Vec<PartRow>, StoreError> {
+    let sql = format!("select {} from parts where message_id = $1 order by idx", PartRow::COLUMNS);
+    fetch!(all PartRow, tx, sql, message.0)
+}
+
+/// Writes the transaction of a message.
+pub async fn insert_transaction(
+    tx: &mut Tx,
+    id: TransactionId,
+    customer: &str,
+    message: MessageId,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    execute!(
+        tx,
+        "insert into transactions (id, customer, message_id, created_at) values ($1, $2, $3, $4) on conflict do nothing",
+        id.0,
+        customer,
+        message.0,
+        now
+    )?;
+    Ok(())
+}

@@ -1,0 +1,30 @@
+//! Forward-only migrations, compiled into the binary from `migrations/`.
+
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+
+use super::{Store, StoreError};
+
+/// (version, name, PostgreSQL text, SQLite text). A new one is one line.
+const MIGRATIONS: &[(i64, &str, &str, &str)] = &[(
+    1,
+    "first",
+    include_str!("../../migrations/postgres/0001_first.sql"),
+    include_str!("../../migrations/sqlite/0001_first.sql"),
+)];
+
+impl Store {
+    /// Brings the schema up to date; running it again does nothing. Two processes may do it at once.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        let migrations = MIGRATIONS.iter().map(|(version, name, pg, lite)| {
+            let text = if matches!(self, Self::Pg(_)) { *pg } else { *lite };
+            Migration::new(*version, (*name).into(), MigrationType::Simple, text.into_sql_str(), false)
+        });
+        let migrator = Migrator::with_migrations(migrations.collect());
+        match self {
+            Self::Pg(pool) => migrator.run(pool).await?,
+            Self::Lite(pool) => migrator.run(pool).await?,
+        }
+        Ok(())
+    }
+}

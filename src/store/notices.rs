@@ -1,0 +1,138 @@
+//! The outbox: notices written with their cause, sent afterwards.
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
+
+use super::column::row;
+use super::dialect::{execute, fetch};
+use super::{Json, StoreError, Tx};
+use crate::domain::ids::{NoticeId, RunId, TokenId, WaitId};
+use crate::domain::notice::{Attachment, NoticeStatus};
+
+row! {
+    /// One thing told to one person.
+    pub struct NoticeRow {
+        pub id: NoticeId,
+        pub customer: String,
+        pub run_id: Option<RunId>,
+        pub wait_id: Option<WaitId>,
+        pub token_id: Option<TokenId>,
+        /// The mailbox that answers come to.
+        pub mailbox: Option<String>,
+        pub medium: String,
+        pub person: String,
+        pub address: String,
+        pub template: String,
+        pub data: Json<Map<String, Value>>,
+        pub attachments: Json<Vec<Attachment>>,
+        /// Message-ID without brackets; the same at every attempt.
+        pub header_message_id: String,
+        pub in_reply_to: Option<String>,
+        pub status: NoticeStatus,
+        pub attempts: i32,
+        /// Not before; while it is being sent, when the sender counts as dead.
+        pub next_at: DateTime<Utc>,
+        pub fence: i64,
+        pub receipt: Option<String>,
+        pub error: Option<String>,
+        pub created_at: DateTime<Utc>,
+        pub sent_at: Option<DateTime<Utc>>,
+    }
+}
+
+pub async fn insert(tx: &mut Tx, notice: &NoticeRow) -> Result<(), StoreError> {
+    execute!(
+        tx,
+        "insert into notices (id, customer, run_id, wait_id, token_id, mailbox, medium, person, address, template, data,
+            attachments, header_message_id, in_reply_to, status, next_at, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 'pending', $15, $16)",
+        notice.id.0,
+        &notice.customer,
+        notice.run_id.map(|id| id.0),
+        notice.wait_id.map(|id| id.0),
+        notice.token_id.map(|id| id.0),
+        notice.mailbox.as_deref(),
+        &notice.medium,
+        &notice.person,
+        &notice.address,
+        &notice.template,
+        Json(&notice.data.0),
+        Json(&notice.attachments.0),
+        &notice.header_message_id,
+        notice.in_reply_to.as_deref(),
+        notice.next_at,
+        notice.created_at
+    )?;
+    Ok(())
+}
+
+/// Takes the next notice that is due, until `until`. One that is `sending` and due was in the hands of a process that died:
+/// its row comes back as it was, so that the caller can say that it may go out twice.
+pub async fn claim(tx: &mut Tx, now: DateTime<Utc>, until: DateTime<Utc>) -> Result<Option<NoticeRow>, StoreError> {
+    let sql = format!(
+        "select {} from notices where status in ('pending', 'sending') and next_at <= $1 order by next_at, id limit 1{}",
+        NoticeRow::COLUMNS,
+        tx.skip_locked()
+    );
+    let Some(mut notice) = fetch!(maybe NoticeRow, tx, sql, now)? else { return Ok(None) };
+    notice.fence += 1;
+    notice.attempts += 1;
+    execute!(
+        tx,
+        "update notices set status = 'sending', fence = $1, attempts = $2, next_at = $3 where id = $4",
+        notice.fence,
+        notice.attempts,
+        until,
+        notice.id.0
+    )?;
+    Ok(Some(notice))
+}
+
+/// What became of a claimed notice. False when somebody else has claimed it meanwhile.
+pub async fn settle(
+    tx: &mut Tx,
+    notice: &NoticeRow,
+    status: NoticeStatus,
+    detail: &str,
+    next_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let sent = status == NoticeStatus::Sent;
+    let changed = execute!(
+        tx,
+        "update notices set status = $1, next_at = $2, receipt = $3, error = $4, sent_at = $5
+         where id = $6 and fence = $7 and status = 'sending'",
+        status.as_str(),
+        next_at,
+        sent.then_some(detail),
+        (!sent).then_some(detail),
+        sent.then_some(now),
+        notice.id.0,
+        notice.fence
+    )?;
+    Ok(changed == 1)
+}
+
+/// Calls back what has not gone out yet of a wait that is over.
+pub async fn void_of_wait(tx: &mut Tx, wait: WaitId) -> Result<(), StoreError> {
+    let sql = "update notices set status = 'void' where wait_id = $1 and status = 'pending' and token_id is not null";
+    execute!(tx, sql, wait.0)?;
+    Ok(())
+}
+
+/// The notice with one of these Message-IDs; the first that is ours.
+pub async fn by_message_ids(tx: &mut Tx, ids: &[String]) -> Result<Option<NoticeRow>, StoreError> {
+    let sql = format!("select {} from notices where header_message_id = $1", NoticeRow::COLUMNS);
+    for id in ids {
+        if let Some(found) = fetch!(maybe NoticeRow, tx, sql.clone(), id)? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// Notices of a run, oldest first.
+pub async fn of_run(tx: &mut Tx, run: RunId) -> Result<Vec<NoticeRow>, StoreError> {
+    let sql = format!("select {} from notices where run_id = $1 order by created_at, id", NoticeRow::COLUMNS);
+    fetch!(all NoticeRow, tx, sql, run.0)
+}
