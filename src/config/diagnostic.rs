@@ -117,7 +117,10 @@ pub fn in_words(message: &str) -> (String, Option<String>) {
             let kind = kind.split(['`', '"']).next().unwrap_or_default().trim();
             (format!("expected {expected}, found {kind}"), None)
         }
-        _ => (message.to_owned(), None),
+        _ => match message.split_once("; write ") {
+            Some((what, mend)) => (what.to_owned(), Some(format!("write {mend}"))),
+            None => (message.to_owned(), None),
+        },
     }
 }
 
@@ -210,6 +213,7 @@ mod tests {
         check("missing field `host`", "`host` is missing", Some("add `host = …`"));
         check("invalid type: integer `1234`, expected a string", "expected a string, found integer", None);
         check(r#"invalid type: string "hunter2", expected u32"#, "expected u32, found string", None);
-        check("`5y` is no time span", "`5y` is no time span", None);
+        check("`5y` is no time span; write 5d", "`5y` is no time span", Some("write 5d"));
+        check("anything else", "anything else", None);
     }
 }

@@ -1,7 +1,9 @@
 //! Configuration: typed sections, layers, secret references. Every error names file, line and mend.
 
+mod checks;
 pub mod diagnostic;
 pub mod load;
+pub mod located;
 pub mod secret;
 pub mod sections;
 pub mod workflows;

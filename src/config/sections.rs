@@ -105,9 +105,8 @@ impl Default for Files {
     }
 }
 
-/// A source of mail: one folder.
+/// A source of mail: one folder. Serde cannot deny unknown keys beside a flattened field; the types of `source` do.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Mailbox {
     pub name: String,
     /// The customer whose mail this is.
@@ -133,6 +132,12 @@ pub struct Mailbox {
     pub after_quarantine: Option<After>,
 }
 
+impl Mailbox {
+    /// The keys of every mailbox, whatever its kind.
+    pub const KEYS: &[&str] =
+        &["name", "customer", "kind", "poll", "address", "plus_address", "authserv_ids", "after", "after_quarantine"];
+}
+
 fn every_minute() -> String {
     "0 * * * * *".into()
 }
@@ -145,6 +150,7 @@ pub enum Source {
 }
 
 #[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Imap {
     pub host: String,
     /// 993 for implicit TLS, 143 otherwise, when missing.
@@ -168,6 +174,7 @@ pub struct Imap {
 }
 
 #[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Maildir {
     /// The directory with `new`, `cur` and `tmp`.
     pub path: PathBuf,
