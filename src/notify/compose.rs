@@ -58,7 +58,12 @@ pub fn compose(mail: &Outgoing) -> Result<Composed, ComposeError> {
         .raw_header(plain("X-Auto-Response-Suppress", "All".to_owned()))
         .raw_header(plain("X-Countersign-Notice", mail.id.to_string()));
     let message = body(builder, mail).map_err(|error| ComposeError::Other(error.to_string()))?;
-    Ok(Composed { from: envelope.0, to: envelope.1, bytes: message.formatted() })
+    let mut bytes = message.formatted();
+    // A single part ends with a line break more than its text.
+    while bytes.ends_with(b"\r\n\r\n") {
+        bytes.truncate(bytes.len() - 2);
+    }
+    Ok(Composed { from: envelope.0, to: envelope.1, bytes })
 }
 
 /// Reads `Name <local@domain>` or a bare address, as configuration files write it.
@@ -171,5 +176,4 @@ fn line_feeds(text: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "compose_tests.rs"]
 pub(in crate::notify) mod tests;

@@ -1,3 +1,5 @@
+//! Tests of templates: ours as they read, and those of an admin as they are refused.
+
 use std::fs;
 
 use serde_json::json;

@@ -1,3 +1,5 @@
+//! Tests of composing: the mail is read back by another parser.
+
 use chrono::TimeZone;
 use mail_parser::{HeaderValue, MessageParser, MimeHeaders};
 
