@@ -1,9 +1,26 @@
 //! Sources of mail. A kind is one file and one line in `open`; nothing else knows which kinds exist.
 
+mod connect;
+mod deliver;
+mod guard;
+mod imap;
+pub mod maildir;
+mod names;
+mod wire;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use secrecy::SecretString;
 
-use crate::config::sections::After;
+use crate::config::sections::{After, Source};
+
+/// Opens a source of mail. `password` is the secret that the source names, already fetched; a Maildir needs none.
+pub async fn open(source: &Source, password: Option<&SecretString>) -> Result<Box<dyn Mailbox>, MailboxError> {
+    Ok(match source {
+        Source::Imap(at) => Box::new(imap::Imap::open(at, password).await?),
+        Source::Maildir(at) => Box::new(maildir::Maildir::open(&at.path).await?),
+    })
+}
 
 /// One open folder of mail. Reading never flags; whoever holds it is alone with it.
 ///
