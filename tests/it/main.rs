@@ -4,3 +4,4 @@
 mod browser;
 mod outgoing;
 mod rig;
+mod tidy;
