@@ -29,28 +29,8 @@ const PANICS: [&str; 6] = [".unwrap()", ".expect(", "panic!(", "todo!(", "unimpl
 const MAY_PANIC: &[(&str, &str)] = &[];
 
 /// What the top level of the repository holds: see ARCHITECTURE.md; `benches`, `fuzz` and `examples` are cargo's.
-const TOP_LEVEL: [&str; 20] = [
-    ".ci",
-    ".gitignore",
-    ".rustfmt.toml",
-    "ARCHITECTURE.md",
-    "Cargo.lock",
-    "Cargo.toml",
-    "LICENSE",
-    "README.md",
-    "benches",
-    "config",
-    "deny.toml",
-    "docs",
-    "examples",
-    "fuzz",
-    "migrations",
-    "rules",
-    "src",
-    "systemd",
-    "templates",
-    "tests",
-];
+const TOP_LEVEL: &str = ".ci .gitignore .rustfmt.toml ARCHITECTURE.md Cargo.lock Cargo.toml LICENSE README.md \
+    benches config examples fuzz migrations rules src systemd templates tests";
 
 fn floor(area: &str) -> Option<usize> {
     FLOORS.iter().position(|areas| areas.contains(&area))
@@ -121,7 +101,7 @@ fn sleeps(files: &[File]) -> Vec<String> {
 }
 
 fn top_level(entries: &[String]) -> Vec<String> {
-    let strange = entries.iter().filter(|entry| !TOP_LEVEL.contains(&entry.as_str()));
+    let strange = entries.iter().filter(|entry| !TOP_LEVEL.split(' ').any(|name| name == *entry));
     strange.map(|entry| format!("{entry}: not for the top level; see TOP_LEVEL")).collect()
 }
 
