@@ -1,16 +1,35 @@
 //! Agents perform steps. One file each, one line in `registry`; the engine knows them only by this trait.
 
+mod approval;
+mod asking;
+mod delay;
+mod extract_pdf;
+mod invoice;
+mod noop;
+mod notify;
+pub mod pdf;
+mod post_file;
+mod registry;
+mod request_info;
+mod settings;
+#[cfg(test)]
+mod testing;
+mod verify_invoice;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use crate::blob::Blob;
+pub use registry::{Registry, Settings};
+
+use crate::blob::{Blob, BlobError};
 use crate::domain::calendar::Calendar;
 use crate::domain::failure::Failure;
 use crate::domain::ids::{RunId, TransactionId};
-use crate::domain::person::User;
+use crate::domain::notice::Draft;
+use crate::domain::person::{Address, User};
 use crate::domain::wait::WaitRequest;
 
 /// Code that performs a step. It may be performed twice for the same attempt after a crash, so effects outside
@@ -59,6 +78,21 @@ impl Task {
     pub fn idempotency_key(&self) -> String {
         format!("{}/{}/{}", self.run_id, self.generation, self.step)
     }
+
+    /// Path in the blob store of a file that this attempt makes, for people who want to see how it came about.
+    pub fn artifact(&self, name: &str) -> String {
+        format!("{}/{}/artifacts/{}/{}/{name}", self.customer, self.transaction_id, self.step, self.attempt)
+    }
+
+    /// Address of whoever sent the mail that started the run; none when it had no single author.
+    pub fn requester(&self) -> Option<Address> {
+        let from = self.origin.get("from")?.as_str()?;
+        let address = match from.rsplit_once('<') {
+            Some((name, rest)) => Address::named(name.trim_matches(['"', ' ']), rest.trim_end_matches('>')),
+            None => Address::new(from),
+        };
+        (!address.domain().is_empty()).then_some(address)
+    }
 }
 
 /// What became of an attempt.
@@ -66,6 +100,8 @@ impl Task {
 pub enum Outcome {
     Done {
         output: Value,
+        /// Told in the same commit; nobody waits for an answer.
+        notices: Vec<Draft>,
     },
     /// Worth another attempt, if the step's retry policy allows one.
     Retry(Failure),
@@ -73,4 +109,25 @@ pub enum Outcome {
     Fail(Failure),
     /// Needs somebody, or time.
     Wait(Box<WaitRequest>),
+}
+
+impl Outcome {
+    pub fn done(output: Value) -> Self {
+        Self::Done { output, notices: vec![] }
+    }
+}
+
+impl From<Failure> for Outcome {
+    fn from(failure: Failure) -> Self {
+        Self::Fail(failure)
+    }
+}
+
+/// What a trouble with the blob store means for the attempt: away is worth another, missing is not.
+fn blob_trouble(path: &str, error: &BlobError) -> Outcome {
+    if error.is_not_found() {
+        return Outcome::Fail(Failure::high("document_missing", format!("{path} is not in the store")));
+    }
+    let failure = Failure::medium("store_unavailable", format!("cannot reach {path} in the store: {error}"));
+    if error.is_transient() { Outcome::Retry(failure) } else { Outcome::Fail(failure) }
 }

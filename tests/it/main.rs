@@ -3,5 +3,6 @@
 
 mod browser;
 mod outgoing;
+mod pdf;
 mod rig;
 mod tidy;
