@@ -108,7 +108,7 @@ impl Notices<'_> {
         data.insert("due".into(), self.due(matches!(told, Told::Escalation(_))).into());
         data.insert("number".into(), number.into());
         let before: Vec<_> = instead_of.iter().map(|asked| self.name_of(asked)).collect();
-        data.insert("instead_of".into(), json!(before.join(", ")));
+        data.insert("instead_of".into(), json!(before));
         let draft = |asked: &Asked| Draft {
             medium: "email".into(),
             person: asked.person.clone(),

@@ -11,6 +11,7 @@ use super::{Agent, Outcome, Task, blob_trouble};
 use crate::domain::document::DocumentRef;
 use crate::domain::failure::Failure;
 use crate::domain::message::PartKind;
+use crate::domain::money::Money;
 
 pub struct ExtractPdf {
     pub reader: PdfReader,
@@ -146,10 +147,14 @@ fn invoice_output(document: &DocumentRef, reading: &Reading) -> Result<Value, Fa
         let details = format!("{} states no {} that could be read without doubt", document.name, unread.join(", no "));
         return Err(Failure::medium("invoice_incomplete", details));
     }
+    let amount = match (&reading.total, &reading.currency) {
+        (Total::One(total), Some(currency)) => Money::new(*total, currency).ok().map(|money| money.to_string()),
+        _ => None,
+    };
     let lines: Vec<_> = reading.lines.iter().map(line_output).collect();
     Ok(json!({
         "number": reading.number, "date": reading.date, "supplier": reading.supplier, "currency": reading.currency,
-        "total": total, "net": reading.net.map(text), "vat": reading.vat.map(text), "po_number": reading.po_number,
+        "total": total, "amount": amount, "net": reading.net.map(text), "vat": reading.vat.map(text), "po_number": reading.po_number,
         "iban": reading.iban, "lines": lines, "document": document,
     }))
 }

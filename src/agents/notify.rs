@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 
 use super::asking;
-use super::settings::{self, Names, Reader};
+use super::settings::{self, Facts, Names, Reader, shown};
 use super::{Agent, Outcome, Task};
 use crate::domain::document::DocumentRef;
 use crate::domain::failure::Failure;
@@ -21,6 +21,7 @@ struct Wants {
     template: String,
     title: String,
     text: String,
+    facts: Facts,
     documents: Vec<DocumentRef>,
 }
 
@@ -31,6 +32,7 @@ fn read(with: &mut Reader) -> Wants {
         template: with.optional("template").unwrap_or_else(|| "notify".into()),
         title: with.required("title"),
         text: with.optional("text").unwrap_or_default(),
+        facts: with.optional("facts").unwrap_or_default(),
         documents: with.optional("documents").unwrap_or_default(),
     }
 }
@@ -68,7 +70,9 @@ fn tell(task: &Task) -> Result<Outcome, Failure> {
     if people.is_empty() {
         return Err(Failure::medium("nobody_to_tell", format!("none of {} is a user", wants.to.join(", "))));
     }
-    let data = json!({"title": wants.title, "text": wants.text});
+    let facts: Vec<_> =
+        wants.facts.0.iter().map(|(label, value)| json!({"label": label, "value": shown(value)})).collect();
+    let data = json!({"title": wants.title, "text": wants.text, "facts": facts});
     let draft = |asked: &Asked| Draft {
         medium: "email".into(),
         person: asked.person.clone(),

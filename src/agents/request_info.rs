@@ -70,14 +70,18 @@ fn ask(task: &Task) -> Result<Outcome, Failure> {
     let missing = wants.missing.join(", ");
 
     let mut data = Map::new();
-    data.insert("supplier".into(), wants.supplier.or(to.name).unwrap_or(to.address).into());
+    let supplier = wants.supplier.or(to.name).unwrap_or(to.address);
+    // For the colleagues that a silence escalates to.
+    data.insert("title".into(), format!("no answer from {supplier}").into());
+    data.insert("text".into(), format!("We asked {supplier} for {missing} and got no answer. Can you help?").into());
+    data.insert("supplier".into(), supplier.into());
     data.insert("subject".into(), origin("subject").into());
     data.insert("missing".into(), json!(wants.missing));
     data.insert("note".into(), wants.note.into());
     let notices = Notices {
         task,
         patience: &wants.patience,
-        templates: ["request-info"; 3],
+        templates: ["request-info", "request-info-reminder", "notify"],
         data,
         attachments: vec![],
         in_reply_to: Some(origin("message_id").to_owned()).filter(|id| !id.is_empty()),
@@ -99,6 +103,7 @@ fn ask(task: &Task) -> Result<Outcome, Failure> {
 mod tests {
     use super::*;
     use crate::agents::testing::{perform, task};
+    use crate::domain::wait::RungAction;
 
     fn settings() -> Value {
         json!({"missing": ["the purchase order"], "need_documents": true, "remind_after": ["3d"], "expire_after": "10d"})
@@ -114,6 +119,17 @@ mod tests {
         assert_eq!((&notice.data["subject"], &notice.data["number"]), (&json!("Invoice 4711"), &json!(0)));
         let rungs: Vec<_> = wait.ladder.iter().map(|rung| (rung.after.to_string(), rung.action.name())).collect();
         assert_eq!(rungs, [("3d".into(), "remind"), ("10d".into(), "expire")]);
+    }
+
+    #[tokio::test]
+    async fn a_silent_supplier_is_escalated_to_colleagues() {
+        let mut with = settings();
+        let more = json!({"escalate_after": "5d", "fallback": ["role:finance-lead"], "supplier": "Nordwind"});
+        with.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let Outcome::Wait(wait) = perform(&RequestInfo, &task(with)).await else { panic!("must wait") };
+        let RungAction::Escalate { to, replace, notices } = &wait.ladder[1].action else { panic!("{:?}", wait.ladder) };
+        assert_eq!((to[0].person.as_str(), *replace, notices[0].template.as_str()), ("frank", false, "notify"));
+        assert_eq!(notices[0].data["title"], "no answer from Nordwind");
     }
 
     #[tokio::test]

@@ -42,7 +42,7 @@ pub fn document(name: &str) -> Value {
     json!({"path": format!("acme/8/parts/{name}"), "name": name, "kind": "pdf", "sha256": sha256, "size_bytes": 7})
 }
 
-/// Performs a step whose settings the agent's own check accepts, where it is not the settings that are tested.
+/// Performs a step; takes a reference, so that it works for a boxed agent too.
 pub async fn perform(agent: &dyn Agent, task: &Task) -> Outcome {
     agent.perform(task).await
 }
