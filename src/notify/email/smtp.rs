@@ -1,7 +1,7 @@
 //! Outgoing mail by SMTP (RFC 5321), with connections kept open between mails.
 //!
-//! The commands are sent one by one rather than through lettre's transport, because its errors do not say whether the content
-//! was already out: only that tells a mail that may have gone from one that has not.
+//! The commands are sent one by one rather than through lettre's transport, because its errors do not say whether the
+//! content was already out: only that tells a mail that may have gone from one that has not.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -218,8 +218,8 @@ impl Medium for Smtp {
     }
 }
 
-/// The mail as it goes over the wire (RFC 5321, 4.5.2), as one write: lettre's own makes two, and the second then waits 40 ms for
-/// the server's delayed acknowledgement of the first.
+/// The mail as it goes over the wire (RFC 5321, 4.5.2), as one write: lettre's own makes two, and the second then waits
+/// 40 ms for the server's delayed acknowledgement of the first.
 struct Content<'a>(&'a [u8]);
 
 impl fmt::Display for Content<'_> {

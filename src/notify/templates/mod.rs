@@ -1,7 +1,8 @@
 //! The words of notices: templates taken from the binary, overridden by files of the admin, checked when loaded.
 //!
-//! `<name>.txt` holds `Subject: …`, a blank line and the text; `<name>.html`, where there is one, the same as HTML. What may
-//! stand in them is in `catalogue`; values are made harmless in `values`. A set that does not render is never taken.
+//! `<name>.txt` holds `Subject: …`, a blank line and the text; `<name>.html`, where there is one, the same as HTML.
+//! What may stand in them is in `catalogue`; values are made harmless in `values`. A set that does not render is never
+//! taken.
 
 mod catalogue;
 mod check;
