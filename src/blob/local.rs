@@ -80,7 +80,7 @@ impl LocalStore {
         let what = || format!("{verb} {path} in {place}");
         match tokio::task::spawn_blocking(work).await {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) if is_absent(&error) && verb == "read" => {
+            Ok(Err(error)) if verb == "read" && (is_absent(&error) || error.kind() == ErrorKind::IsADirectory) => {
                 Err(BlobError::NotFound { path: path.to_owned(), place })
             }
             Ok(Err(error)) => Err(refine(what(), &error)),

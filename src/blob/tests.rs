@@ -55,6 +55,7 @@ async fn assert_contract(blob: &Blob) {
     // The file system behind the test server answers 500 here, where S3 says 404.
     if matches!(blob, Blob::Local(_)) {
         assert!(!blob.exists("acme/t1").await.unwrap(), "a directory is no file");
+        assert!(blob.get("acme/t1").await.unwrap_err().is_not_found());
     }
     let missing = blob.get("acme/t2/message.eml").await.unwrap_err();
     assert!(missing.is_not_found() && !missing.is_transient(), "{missing}");
@@ -65,6 +66,18 @@ async fn assert_contract(blob: &Blob) {
         }
     }
     assert!(blob.list("../").await.is_err());
+}
+
+#[tokio::test]
+async fn a_listing_longer_than_one_page_is_whole() {
+    let (root, endpoint) = s3_server().await;
+    // A page has at most 1,000 keys (S3 API, ListObjectsV2). The server keeps its objects as plain files.
+    std::fs::create_dir(root.path().join("papers/many")).unwrap();
+    for n in 0..1003 {
+        std::fs::write(root.path().join(format!("papers/many/{n:04}")), "x").unwrap();
+    }
+    let entries = bucket(&endpoint, "papers", "").await.list("many").await.unwrap();
+    assert_eq!((entries.len(), entries[1002].path.as_str()), (1003, "many/1002"));
 }
 
 #[tokio::test]
@@ -126,10 +139,10 @@ async fn answers_of_a_bucket_are_told_apart() {
 
 #[tokio::test]
 async fn a_server_that_is_away_is_worth_another_attempt() {
-    let endpoint = {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        format!("http://user:testtest@{}/x", listener.local_addr().unwrap())
-    };
+    // Bound, so that nobody else gets the port, but not listening.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let endpoint = format!("http://user:testtest@{}/x", socket.local_addr().unwrap());
     let blob = bucket(&endpoint, "papers", "").await;
     let error = blob.put("a", b"x").await.unwrap_err();
     assert!(error.is_transient(), "{error}");
@@ -184,6 +197,9 @@ async fn canned_server(status: &'static str, body: &'static str) -> String {
                 let answer =
                     format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
                 let _ = connection.write_all(answer.as_bytes()).await;
+                // Closing with bytes unread would reset the connection before the answer is seen.
+                let _ = connection.shutdown().await;
+                while connection.read(&mut request).await.is_ok_and(|read| read > 0) {}
             });
         }
     });

@@ -148,7 +148,9 @@ fn masked(line: &str) -> String {
 /// Whether a key, or what it is a slip of, holds a secret.
 fn is_secretive(key: &str) -> bool {
     let key = key.to_lowercase();
-    ["passw", "secret", "token", "access_key", "api_key"].iter().any(|part| key.contains(part))
+    ["pass", "pwd", "secret", "token", "credential", "access_key", "api_key", "apikey"]
+        .iter()
+        .any(|part| key.contains(part))
         || nearest(&key, ["password", "secret", "secret_access_key"]).is_some()
 }
 

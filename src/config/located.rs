@@ -143,9 +143,14 @@ impl Located {
                 culprit.extend(found.or_else(|| self.blame::<T>(&json, &culprit, &message, also_known)));
             }
             let place: Vec<&str> = at.iter().copied().chain(culprit.iter().map(String::as_str)).collect();
-            let part = if message.starts_with("unknown field ") { Part::Key } else { Part::Value };
+            // A table that stands for a word, `{ move = "Done" }`: the key is the word, and nothing is left without it.
+            let is_word = message.starts_with("unknown variant ") && culprit.last().is_some_and(|key| key == named);
+            let part = if is_word || message.starts_with("unknown field ") { Part::Key } else { Part::Value };
             let (what, mend) = in_words(&message);
             told.push(self.complain(&place, part, what, mend));
+            if is_word {
+                culprit.pop();
+            }
             let (key, table) = culprit.split_last()?;
             let Some(Value::Object(table)) = inside(&mut json, table) else { return None };
             if is_missing || table.shift_remove(key).is_none() {
@@ -244,10 +249,10 @@ fn node_of(key: Range<usize>, value: &Spanned<DeValue<'_>>) -> Node {
         DeValue::Array(items) => Content::Array(items.iter().map(|item| node_of(item.span(), item)).collect()),
         DeValue::String(text) => Content::Leaf(Value::from(text.as_ref())),
         DeValue::Boolean(truth) => Content::Leaf(Value::from(*truth)),
-        // What fits no number type stays text, and serde says that it is no number.
+        // What is too large for an integer becomes a float, and serde says that it is no integer.
         DeValue::Integer(number) => Content::Leaf(
             i64::from_str_radix(number.as_str(), number.radix())
-                .map_or_else(|_| Value::from(number.as_str()), Value::from),
+                .map_or_else(|_| number.as_str().parse::<f64>().map_or(Value::Null, Value::from), Value::from),
         ),
         DeValue::Float(number) => Content::Leaf(number.as_str().parse::<f64>().map_or(Value::Null, Value::from)),
         DeValue::Datetime(date) => Content::Leaf(Value::from(date.to_string())),

@@ -4,6 +4,7 @@ mod checks;
 pub mod diagnostic;
 pub mod load;
 pub mod located;
+pub mod people;
 pub mod secret;
 pub mod sections;
 pub mod workflows;

@@ -149,6 +149,16 @@ pub enum Source {
     Maildir(Maildir),
 }
 
+impl Source {
+    /// The secret that opens it; none for kinds that need none.
+    pub fn password(&self) -> Option<&SecretRef> {
+        match self {
+            Self::Imap(imap) => Some(&imap.password),
+            Self::Maildir(_) => None,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Imap {

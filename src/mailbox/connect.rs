@@ -135,6 +135,9 @@ fn tls_words(error: &std::io::Error) -> String {
     if text.contains("UnknownIssuer") {
         return "TLS: the server's certificate is from an unknown authority; name that authority's PEM file in `ca_file`".into();
     }
+    if text.contains("InvalidContentType") {
+        return "TLS: the server does not begin with TLS on this port; perhaps it wants `tls = \"starttls\"`".into();
+    }
     format!("TLS: {text}")
 }
 

@@ -1,7 +1,7 @@
 //! What a configuration file may say, and what is said about the rest.
 
 use super::super::secret::SecretRef;
-use super::super::sections::Tls;
+use super::super::sections::{After, Tls};
 use super::*;
 
 const IMAP: &str = r#"
@@ -99,6 +99,7 @@ fn a_value_of_the_wrong_type_is_shown_where_it_is() {
     check(&format!("{IMAP}after = \"gone\""), &["`gone` is none of: seen, keyword, move", "prod.toml:10:9"]);
     check("[outgoing.transport]\nkind=\"smtp\"\nhost=\"h\"\nport=70000", &["expected u16", "prod.toml:4:6"]);
     check("mailbox = 3", &["`mailbox` is no list", "[[mailbox]]"]);
+    check("[limits]\nparts = 99999999999999999999", &["expected u32, found floating point", "prod.toml:2:9"]);
     check("web = 3", &["expected struct Web, found integer", "prod.toml:1:7"]);
 }
 
@@ -242,6 +243,16 @@ fn lists_replace() {
         load_files(&[("prod.toml", IMAP), ("base.toml", &format!("{other}{}", other.replace("other", "third")))]);
     let config = loaded.unwrap().config;
     assert_eq!(config.mailboxes.iter().map(|mailbox| mailbox.name.as_str()).collect::<Vec<_>>(), ["ap"]);
+}
+
+#[test]
+fn what_is_done_with_a_message_is_a_word_or_a_table() {
+    let after = |toml: &str| accept(&format!("{IMAP}{toml}")).mailboxes.remove(0);
+    assert_eq!(after("after = \"seen\"").after, After::Seen);
+    assert_eq!(after("after = { keyword = \"$Done\" }").after, After::Keyword("$Done".into()));
+    let quarantine = after("[mailbox.after_quarantine]\nmove = \"Quarantine\"");
+    assert_eq!((quarantine.after, quarantine.after_quarantine), (After::Seen, Some(After::Move("Quarantine".into()))));
+    check(&format!("{IMAP}after = {{ mov = \"x\" }}"), &["`mov` is none of: seen, keyword, move", "10:11", "`move`?"]);
 }
 
 #[test]
