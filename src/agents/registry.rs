@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use super::Agent;
 use super::approval::Approval;
 use super::delay::Delay;
@@ -14,6 +16,7 @@ use super::pdf::PdfReader;
 use super::post_file::PostFile;
 use super::request_info::RequestInfo;
 use super::verify_invoice::VerifyInvoice;
+use crate::config::workflows::KnownAgents;
 
 /// What agents need besides a task.
 #[derive(Debug, Clone)]
@@ -60,5 +63,42 @@ impl Registry {
     /// Names and what they do, sorted by name.
     pub fn list(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         self.agents.values().map(|agent| (agent.name(), agent.about()))
+    }
+}
+
+impl KnownAgents for Registry {
+    fn names(&self) -> Vec<&'static str> {
+        self.agents.keys().copied().collect()
+    }
+
+    fn check(&self, agent: &str, with: &Map<String, Value>) -> Option<Vec<(String, String)>> {
+        self.get(agent).map(|agent| agent.check(with))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::duration::Span;
+
+    #[test]
+    fn every_agent_has_its_own_name_and_says_what_it_does() {
+        let pdf = PdfReader { program: "countersign".into(), cpu: Span::from_secs(1), memory_bytes: 1 };
+        let registry = Registry::standard(Settings { pdf, post_directory: "posted".into() });
+        assert_eq!(
+            registry.names(),
+            ["approval", "delay", "extract_pdf", "noop", "notify", "post_file", "request_info", "verify_invoice"]
+        );
+        assert!(registry.list().all(|(_, about)| about.ends_with('.')));
+        assert!(registry.check("aproval", &Map::new()).is_none());
+        assert!(!registry.check("approval", &Map::new()).unwrap().is_empty());
+    }
+
+    #[test]
+    #[should_panic(expected = "two agents are named `noop`")]
+    fn two_agents_of_one_name_are_refused() {
+        let mut registry = Registry::default();
+        registry.add(Noop);
+        registry.add(Noop);
     }
 }
