@@ -110,9 +110,9 @@ fn verify(invoice: &Map<String, Value>, po: &Map<String, Value>, tolerance: &Tol
     let amount = |of| Decimal::from_str(text(of, "total")).ok();
     let number = (text(invoice, "po_number"), text(po, "number"));
     let supplier = (text(invoice, "supplier"), text(po, "supplier"));
-    let (total, difference) = match (amount(invoice), amount(po)) {
-        (Some(invoiced), Some(ordered)) => {
-            let difference = invoiced - ordered;
+    let sums = amount(invoice).zip(amount(po));
+    let (total, difference) = match sums.and_then(|(a, b)| Some((a, b, a.checked_sub(b)?))) {
+        Some((invoiced, ordered, difference)) => {
             let limit = tolerance.allows(ordered);
             let ok = difference.abs() <= limit;
             let money = |amount: Decimal, currency: &str| {
@@ -126,7 +126,7 @@ fn verify(invoice: &Map<String, Value>, po: &Map<String, Value>, tolerance: &Tol
             }
             ((json!({"label": "Total", "ok": ok, "text": said}), ok), Some(format!("{difference:.2}")))
         }
-        _ => (compare("Total", (text(invoice, "total"), text(po, "total")), false), None),
+        None => (compare("Total", (text(invoice, "total"), text(po, "total")), false), None),
     };
     let checks = [
         compare("Purchase order", number, number.0.eq_ignore_ascii_case(number.1)),

@@ -64,7 +64,7 @@ pub fn sums(lines: &[&str]) -> Sums {
     let (net, vat) = (only(&nets), only(&vats));
     // Where something is called gross or due, a plain "total" may be the net sum.
     if let Some(all) = only(&gross) {
-        let below: BTreeSet<Decimal> = nets.iter().copied().chain(vat.map(|vat| all - vat)).collect();
+        let below: BTreeSet<Decimal> = nets.iter().copied().chain(vat.and_then(|vat| all.checked_sub(vat))).collect();
         plain.retain(|amount| !below.contains(amount));
     }
     let candidates: Vec<Decimal> = gross.union(&plain).copied().collect();
@@ -78,12 +78,9 @@ pub fn sums(lines: &[&str]) -> Sums {
 
 /// Amounts in a piece of a line: those with cents, if there are any (`VAT 19 % 190.00` is one amount).
 fn amounts(piece: &str) -> Vec<Decimal> {
-    let numbers: Vec<&str> = NUMBER.find_iter(piece).map(|found| found.as_str().trim_end_matches(['.', ','])).collect();
-    let is_percent = |number: &&&str| {
-        let after = piece.split_once(**number).map_or("", |(_, after)| after);
-        after.trim_start().starts_with('%')
-    };
-    let exact: Vec<&str> = numbers.iter().filter(|number| !is_percent(number)).copied().collect();
+    let is_percent = |number: &regex::Match| piece[number.end()..].trim_start().starts_with('%');
+    let numbers = NUMBER.find_iter(piece).filter(|number| !is_percent(number));
+    let exact: Vec<&str> = numbers.map(|number| number.as_str().trim_end_matches(['.', ','])).collect();
     let with_cents: Vec<&str> = exact.iter().copied().filter(|number| CENTS.is_match(number)).collect();
     let chosen = if with_cents.is_empty() { exact } else { with_cents };
     chosen

@@ -3,10 +3,11 @@
 use std::io::{Read, Write};
 use std::process::ExitCode;
 
-use pdf_extract::{Document, OutputDev, PlainTextOutput};
+use pdf_extract::Document;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use super::{MAX_TEXT_BYTES, PdfText, Reason, Report};
+use super::lines::Lines;
+use super::{PdfText, Reason, Report};
 
 /// Deep nesting needs stack; what needs more than this ends the child.
 const STACK_BYTES: usize = 64 << 20;
@@ -70,19 +71,11 @@ fn read(pdf: &[u8]) -> Result<PdfText, Reason> {
     if pages.is_empty() {
         return Err(damaged);
     }
-    let mut text = String::new();
+    let mut lines = Lines::default();
     for page in &pages {
-        let mut lines = String::new();
-        let mut output: Box<dyn OutputDev + '_> = Box::new(PlainTextOutput::new(&mut lines));
-        pdf_extract::output_doc_page(&document, output.as_mut(), *page).map_err(|_| damaged)?;
-        drop(output);
-        text.push_str(lines.trim());
-        text.push_str("\n\u{c}");
-        if text.len() > MAX_TEXT_BYTES {
-            text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
-            break;
-        }
+        pdf_extract::output_doc_page(&document, &mut lines, *page).map_err(|_| damaged)?;
     }
+    let text = lines.text;
     if !text.chars().any(char::is_alphanumeric) {
         return Err(Reason::NoText);
     }

@@ -3,6 +3,7 @@
 //! PDF readers loop, swell and panic on outside data; the child may die of it, the parent only notes how.
 
 mod child;
+mod lines;
 
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
