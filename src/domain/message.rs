@@ -30,6 +30,9 @@ pub struct Message {
     /// The body as plain text; made from HTML where there is only that.
     pub text: String,
     pub text_is_from_html: bool,
+    /// The HTML that `text` was made from; for reading replies, not stored.
+    #[serde(skip)]
+    pub html: Option<String>,
     pub parts: Vec<Part>,
     pub authentication: Authentication,
     /// Set when a machine wrote it.
