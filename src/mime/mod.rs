@@ -25,7 +25,9 @@ mod kinds;
 mod names;
 mod parts;
 pub mod reply;
+mod roles;
 mod structure;
+mod tags;
 mod tnef;
 
 #[cfg(test)]
