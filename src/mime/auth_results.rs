@@ -29,10 +29,15 @@ pub fn read(fields: &[Field], authserv_ids: &[String]) -> Authentication {
                 if !same || statements.iter().any(|statement| spoken.contains(&statement.method)) {
                     break;
                 }
+                let says_nothing = statements.is_empty();
                 found.authserv_id = Some(id);
                 spoken.extend(statements.iter().map(|statement| statement.method.clone()));
                 statements.into_iter().for_each(|statement| take(&mut found, statement));
                 evidence.push(&field.value);
+                if says_nothing {
+                    // `none` speaks of every method.
+                    break;
+                }
             }
             None if found.authserv_id.is_some() => break,
             None => {}
@@ -245,6 +250,7 @@ mod tests {
         let none = "Authentication-Results: mx.acme.example; none\n";
         check(&format!("{none}Received: from x\n{forged}\n"), None, None, &[]);
         check(&format!("{none}Subject: x\n{forged}\n"), None, None, &[]);
+        check(&format!("{none}{forged}\n"), None, None, &[]);
     }
 
     #[test]

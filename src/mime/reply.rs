@@ -31,7 +31,7 @@ static WROTE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     .ok()
 });
 
-/// Start of an attribution. Others are only believed when they name an address.
+/// Start of an attribution; one that starts otherwise is only seen when it is in one line.
 const STARTS: &[&str] = &["on ", "am ", "le ", "el ", "il ", "op ", "em ", "den ", "w dniu ", "dnia ", "på "];
 
 /// Lines that mail programs add for themselves.
@@ -167,11 +167,8 @@ fn is_quoted(line: &str) -> bool {
 
 /// How many lines the attribution takes that starts here.
 fn attribution(lines: &[&str]) -> Option<usize> {
-    let first = lines.first()?.trim().to_lowercase();
-    if first.is_empty() {
-        return None;
-    }
-    let starts = STARTS.iter().any(|start| first.starts_with(start));
+    let is_start = |line: &str| STARTS.iter().any(|start| line.to_lowercase().starts_with(start));
+    let starts = is_start(lines.first()?.trim());
     let wrote = WROTE.as_ref()?;
     let mut joined = String::new();
     for (n, line) in lines.iter().take(ATTRIBUTION_LINES).enumerate() {
@@ -183,9 +180,13 @@ fn attribution(lines: &[&str]) -> Option<usize> {
             joined.push(' ');
         }
         joined.push_str(line);
+        if n > 0 && (!starts || (is_start(line) && wrote.is_match(line))) {
+            // The attribution starts further down; this line was written before it.
+            return None;
+        }
         if wrote.is_match(&joined) {
             let has_date = joined.chars().any(|c| c.is_ascii_digit());
-            return ((starts && has_date) || joined.contains('@') || n == 0).then_some(n + 1);
+            return (has_date || joined.contains('@') || n == 0).then_some(n + 1);
         }
     }
     None
@@ -253,6 +254,8 @@ mod tests {
         check("Sí\n\nEl lun, 2 mar 2026 a las 10:00, AP (<ap@acme.example>) escribió:\n> no\n", "Sí");
         check("Va bene\n\nIl giorno lun 2 mar 2026 AP <ap@acme.example> ha scritto:\n> no\n", "Va bene");
         check("Akkoord\n\nOp ma 2 mrt 2026 om 10:00 schreef AP <ap@acme.example>:\n> nee\n", "Akkoord");
+        check("Approved\nOn Mon, 2 Mar 2026 AP <ap@acme.example> wrote:\n> x\n", "Approved");
+        check("Am I late? ok\nAm 02.03.26 schrieb AP <ap@acme.example>:\n> x\n", "Am I late? ok");
         check("  > quoted\n>> deeper\nno\n", "no");
     }
 
