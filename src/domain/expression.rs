@@ -5,6 +5,8 @@ use serde_json::{Map, Value};
 
 /// Longest expression or template string in a file, in bytes; longer chains could overflow the stack.
 pub const MAX_BYTES: usize = 4096;
+/// Most minus signs in a row.
+const MAX_SIGNS: usize = 200;
 const FUEL: u64 = 100_000;
 
 fn environment() -> Environment<'static> {
@@ -110,6 +112,14 @@ fn bounded(source: &str) -> Result<(), String> {
     if source.len() > MAX_BYTES {
         return Err(format!("the expression is longer than {MAX_BYTES} bytes"));
     }
+    // minijinja bounds all nesting but this: each sign is a call on the stack of its parser.
+    let mut signs = 0;
+    for c in source.chars().filter(|c| !c.is_whitespace()) {
+        signs = if c == '-' { signs + 1 } else { 0 };
+        if signs > MAX_SIGNS {
+            return Err(format!("there are more than {MAX_SIGNS} minus signs in a row"));
+        }
+    }
     Ok(())
 }
 
@@ -148,6 +158,12 @@ mod tests {
     fn endless_work_and_endless_text_end_in_an_error() {
         let chain = format!("1{}", "+1".repeat(MAX_BYTES));
         assert!(check(&chain).is_err());
+        for deep in
+            ["-".repeat(4000), "- ".repeat(2000), "(".repeat(4000), "not ".repeat(1000), "1 if 1 else ".repeat(340)]
+        {
+            let _ = check(&format!("{deep}1"));
+        }
+        assert!(check(&format!("{}1", "-".repeat(MAX_SIGNS + 1))).unwrap_err().contains("minus signs"));
         assert!(
             fill(&json!("{% for i in range(9999) %}{% for j in range(9999) %}x{% endfor %}{% endfor %}"), &json!({}))
                 .is_err()

@@ -1,0 +1,124 @@
+//! Lists of a rule file: inline, or the first column of a CSV file beside it.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Component, Path};
+use std::sync::Arc;
+
+use toml::de::DeValue;
+
+use super::pattern::Pattern;
+use super::read::{Entry, Fault, Node, table, text, texts, wrong};
+
+/// Values without regard to case; those with `*` or `?` are globs.
+#[derive(Debug, Clone, Default)]
+pub(super) struct List(Arc<Inside>);
+
+#[derive(Debug, Default)]
+struct Inside {
+    exact: HashSet<String>,
+    globs: Vec<Pattern>,
+}
+
+impl List {
+    pub fn contains(&self, value: &str) -> bool {
+        let Inside { exact, globs } = &*self.0;
+        exact.contains(&value.to_lowercase()) || globs.iter().any(|glob| glob.is_match(value))
+    }
+
+    fn of<'v>(values: impl IntoIterator<Item = &'v str>) -> Result<Self, String> {
+        let mut inside = Inside::default();
+        for value in values {
+            match value.contains(['*', '?']) {
+                // A value never is a regex: it may come from a table of another program.
+                true => inside.globs.push(Pattern::parse(value.trim_start_matches('/'))?),
+                false => drop(inside.exact.insert(value.to_lowercase())),
+            }
+        }
+        Ok(Self(Arc::new(inside)))
+    }
+}
+
+/// Reads `[lists]`. Bytes of CSV files are handed to `note`, as part of what the rules say.
+pub(super) fn read(
+    node: &Node<'_>,
+    directory: &Path,
+    note: &mut dyn FnMut(&str, &[u8]),
+) -> Result<BTreeMap<String, List>, Fault> {
+    table(node)?.into_iter().map(|entry| Ok((entry.key.to_owned(), one(&entry, directory, note)?))).collect()
+}
+
+fn one(entry: &Entry<'_>, directory: &Path, note: &mut dyn FnMut(&str, &[u8])) -> Result<List, Fault> {
+    let node = entry.value;
+    match node.get_ref() {
+        DeValue::Array(_) => {
+            let values = texts(node)?;
+            List::of(values.iter().map(|(_, value)| *value))
+                .map_err(|why| Fault::new(node.span(), why, "mend the glob"))
+        }
+        DeValue::Table(_) => {
+            let keys = table(node)?;
+            let [csv] = keys.as_slice() else {
+                return Err(Fault::new(node.span(), "a list has one source", "write { csv = \"file.csv\" }"));
+            };
+            if csv.key != "csv" {
+                return Err(Fault::unknown(csv.key_span(), "key", csv.key, ["csv"]));
+            }
+            let name = text(csv.value)?;
+            let beside = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
+            let refuse = |what: String, mend: &str| Fault::new(csv.value.span(), what, mend);
+            if name.is_empty() || !beside {
+                return Err(refuse(format!("`{name}` is not beside the rules"), "name a file below this directory"));
+            }
+            let bytes = std::fs::read(directory.join(name))
+                .map_err(|error| refuse(format!("cannot read {name}: {error}"), "name a CSV file beside this one"))?;
+            note(name, &bytes);
+            let text = String::from_utf8_lossy(&bytes);
+            let text = text.trim_start_matches('\u{feff}');
+            List::of(first_column(text).iter().map(String::as_str))
+                .map_err(|why| refuse(format!("{name}: {why}"), "mend the glob in that file"))
+        }
+        _ => Err(wrong(node, "a list or { csv = … }", "write [\"a\", \"b\"] or { csv = \"file.csv\" }")),
+    }
+}
+
+/// First column of each line that has one (RFC 4180 quoting; comma, semicolon or tab; `#` starts a comment).
+fn first_column(text: &str) -> Vec<String> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let cells = lines.map(|line| match line.strip_prefix('"') {
+        Some(quoted) => {
+            let mut cell = String::new();
+            let mut rest = quoted.chars().peekable();
+            while let Some(c) = rest.next() {
+                match c {
+                    '"' if rest.peek() == Some(&'"') => {
+                        rest.next();
+                        cell.push('"');
+                    }
+                    '"' => break,
+                    other => cell.push(other),
+                }
+            }
+            cell.trim().to_owned()
+        }
+        None => line.split([',', ';', '\t']).next().unwrap_or_default().trim().to_owned(),
+    });
+    cells.filter(|cell| !cell.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_column_of_a_csv_file_is_the_list() {
+        let text = "domain,name\nnordwind.example,Nordwind\n\n# old\n\"a, \"\"b\"\".example\";x\n kraft.example \n";
+        assert_eq!(first_column(text), ["domain", "nordwind.example", "a, \"b\".example", "kraft.example"]);
+    }
+
+    #[test]
+    fn values_match_without_case_and_as_globs() {
+        let list = List::of(["Nordwind.example", "*.kraft.example"]).unwrap();
+        assert!(list.contains("nordwind.EXAMPLE") && list.contains("mail.kraft.example"));
+        assert!(!list.contains("kraft.example") && !list.contains("nordwind.example.evil"));
+    }
+}

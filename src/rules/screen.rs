@@ -1,0 +1,250 @@
+//! Screening: signals, then rules in file order, the first match decides, and everything looked at is explained.
+
+use std::cmp::Reverse;
+
+use serde_json::{Map, Value};
+
+use super::RuleSet;
+use super::action::{Action, OnError};
+use super::compile::{Clause, Clauses, Rule};
+use super::conditions::{Held, Look};
+use super::expressions::is_unknown;
+use super::facts::Facts;
+use super::seen::Seen;
+use crate::domain::expression;
+use crate::domain::verdict::{ConditionTrace, Decision, Explanation, RuleTrace, Severity, SignalHit, Verdict};
+
+pub(super) fn screen(rules: &RuleSet, facts: &Facts) -> Decision {
+    let mut seen = Seen::new(facts, &rules.banks);
+    let mut told = Explanation { ruleset: Some(rules.hash.clone()), ..Default::default() };
+    let mut shown = facts.to_json(false);
+    add_signals(rules, &mut seen, &mut told);
+    shown.insert("score".into(), told.score.into());
+    told.facts = shown;
+    let mut nearest = Nearest::default();
+    for rule in rules.covering(&facts.mailbox).flat_map(|file| &file.rules) {
+        let mut weighed = weigh(&rule.clauses, &seen);
+        let outcome = match weighed.held {
+            Held::Yes => act(&rule.action, &seen, &weighed.captures),
+            Held::Failed => Err(weighed.failure.take().unwrap_or_default()),
+            Held::No | Held::Unknown => {
+                nearest.consider(rule, &mut weighed);
+                told.rules.push(trace(rule, false, weighed.traces));
+                continue;
+            }
+        };
+        let decided = match outcome {
+            Ok((verdict, reason)) => (verdict, reason.unwrap_or_else(|| format!("rule `{}` matched", rule.name))),
+            Err(why) => {
+                let condition = "error".to_owned();
+                weighed.traces.push(ConditionTrace { condition, held: false, because: why.clone() });
+                match &rule.on_error {
+                    OnError::Next => {
+                        told.rules.push(trace(rule, false, weighed.traces));
+                        continue;
+                    }
+                    OnError::Quarantine { reason, severity } => {
+                        let failed = || format!("rule `{}` could not be worked out: {why}", rule.name);
+                        let verdict = Verdict::Quarantine { severity: *severity };
+                        (verdict, reason.clone().unwrap_or_else(failed))
+                    }
+                }
+            }
+        };
+        told.rules.push(trace(rule, true, weighed.traces));
+        told.rule = Some(rule.name.clone());
+        told.nearest_miss = nearest.told();
+        return Decision::new(decided.0, decided.1, told);
+    }
+    told.nearest_miss = nearest.told();
+    by_default(rules, &seen, told)
+}
+
+/// No rule matched: the default of a file for this mailbox, else of a file for all, else quarantine.
+fn by_default(rules: &RuleSet, seen: &Seen<'_>, told: Explanation) -> Decision {
+    let quarantine = |severity| Verdict::Quarantine { severity };
+    let defaults = || rules.covering(&seen.facts.mailbox).filter(|file| file.default.is_some());
+    let chosen = defaults().find(|file| file.mailboxes.is_some()).or_else(|| defaults().next());
+    let Some(default) = chosen.and_then(|file| file.default.as_ref()) else {
+        return Decision::new(quarantine(Severity::Medium), "no rule matched, and there is no default", told);
+    };
+    match act(&default.action, seen, &[]) {
+        Ok((verdict, reason)) => Decision::new(verdict, reason.unwrap_or_else(|| "no rule matched".to_owned()), told),
+        Err(why) => {
+            Decision::new(quarantine(Severity::Medium), format!("the default could not be worked out: {why}"), told)
+        }
+    }
+}
+
+fn add_signals(rules: &RuleSet, seen: &mut Seen<'_>, told: &mut Explanation) {
+    for signal in rules.covering(&seen.facts.mailbox).flat_map(|file| &file.signals) {
+        let weighed = weigh(&signal.clauses, seen);
+        if weighed.held == Held::Yes {
+            told.score = told.score.saturating_add(signal.points);
+            let because: Vec<_> = weighed.traces.iter().filter(|t| t.held).map(|t| t.because.as_str()).collect();
+            let because = because.join(", ");
+            told.signals.push(SignalHit { signal: signal.name.clone(), points: signal.points, because });
+        }
+    }
+    seen.set_score(told.score);
+}
+
+/// What the conditions of one rule come to.
+struct Weighed {
+    held: Held,
+    captures: Vec<(String, String)>,
+    traces: Vec<ConditionTrace>,
+    missing: Vec<Missing>,
+    /// Conditions that held.
+    fulfilled: usize,
+    failure: Option<String>,
+}
+
+/// What would have to be otherwise. Put into words for the nearest miss only.
+#[derive(Clone, Copy)]
+enum Missing {
+    /// The condition at this place.
+    Condition(usize),
+    /// The group of `unless` at this place, and whether it is known to hold.
+    Unless(usize, bool),
+}
+
+impl Missing {
+    fn wish(self, clauses: &Clauses) -> Option<String> {
+        match self {
+            Self::Condition(at) => Some(clauses.all.get(at)?.condition.wish()),
+            Self::Unless(at, holds) => {
+                let written: Vec<_> = clauses.unless.get(at)?.iter().map(|clause| clause.written.as_str()).collect();
+                let is = if holds { "did not hold" } else { "were known not to hold" };
+                Some(format!("its `unless` ({}) {is}", written.join(", ")))
+            }
+        }
+    }
+}
+
+/// All must hold and no group of `unless` may; a definite no is stronger than a failure, a failure than the unknown.
+fn weigh(clauses: &Clauses, seen: &Seen<'_>) -> Weighed {
+    let mut weighed =
+        Weighed { held: Held::Yes, captures: vec![], traces: vec![], missing: vec![], fulfilled: 0, failure: None };
+    let mut verdicts = vec![];
+    for (at, clause) in clauses.all.iter().enumerate() {
+        let look = clause.condition.look(seen);
+        verdicts.push(look.held);
+        match look.held {
+            Held::Yes => weighed.fulfilled += 1,
+            Held::Failed => drop(weighed.failure.get_or_insert_with(|| look.because.clone())),
+            Held::No | Held::Unknown => {}
+        }
+        if look.held != Held::Yes {
+            weighed.missing.push(Missing::Condition(at));
+        }
+        weighed.captures.extend(look.captures.iter().cloned());
+        weighed.traces.push(tell(clause, "", look));
+    }
+    for (at, group) in clauses.unless.iter().enumerate() {
+        let looks: Vec<Look> = group.iter().map(|clause| clause.condition.look(seen)).collect();
+        let held = all(looks.iter().map(|look| look.held));
+        match held {
+            Held::No => weighed.fulfilled += 1,
+            Held::Failed => {
+                let why = looks.iter().find(|look| look.held == Held::Failed).map(|look| look.because.clone());
+                weighed.failure = weighed.failure.take().or(why);
+            }
+            Held::Yes | Held::Unknown => {}
+        }
+        if held != Held::No {
+            weighed.missing.push(Missing::Unless(at, held == Held::Yes));
+        }
+        // What cannot be ruled out vetoes: an unknown here keeps the rule from matching.
+        verdicts.push(match held {
+            Held::No => Held::Yes,
+            Held::Yes => Held::No,
+            other => other,
+        });
+        weighed.traces.extend(group.iter().zip(looks).map(|(clause, look)| tell(clause, "unless ", look)));
+    }
+    weighed.held = all(verdicts);
+    weighed
+}
+
+fn all(verdicts: impl IntoIterator<Item = Held>) -> Held {
+    let rank = |held: &Held| match held {
+        Held::Yes => 0,
+        Held::Unknown => 1,
+        Held::Failed => 2,
+        Held::No => 3,
+    };
+    verdicts.into_iter().max_by_key(rank).unwrap_or(Held::Yes)
+}
+
+fn tell(clause: &Clause, before: &str, look: Look) -> ConditionTrace {
+    let condition = format!("{before}{}", clause.written);
+    ConditionTrace { condition, held: look.held == Held::Yes, because: look.because }
+}
+
+fn trace(rule: &Rule, matched: bool, conditions: Vec<ConditionTrace>) -> RuleTrace {
+    RuleTrace { rule: rule.name.clone(), at: rule.at.clone(), matched, conditions }
+}
+
+/// Fills in inputs and reason.
+///
+/// # Errors
+/// When an input cannot be filled in. A reason that cannot stands as it is written: it decides nothing.
+fn act(action: &Action, seen: &Seen<'_>, captures: &[(String, String)]) -> Result<(Verdict, Option<String>), String> {
+    let has_inputs = matches!(&action.verdict, Verdict::Start { inputs, .. } if !inputs.is_empty());
+    let fills_reason = action.reason.as_deref().is_some_and(|reason| reason.contains("{{") || reason.contains("{%"));
+    if !has_inputs && !fills_reason {
+        return Ok((action.verdict.clone(), action.reason.clone()));
+    }
+    let mut context = seen.context().clone();
+    // The first pattern to capture a name keeps it.
+    let captured: Map<_, _> = captures.iter().rev().map(|(k, v)| (k.clone(), Value::String(v.clone()))).collect();
+    if let Value::Object(facts) = &mut context {
+        facts.insert("captures".into(), Value::Object(captured));
+    }
+    let reason = action.reason.as_ref().map(|reason| {
+        let filled = expression::fill(&Value::String(reason.clone()), &context);
+        match filled {
+            Ok(Value::String(text)) => text,
+            Ok(other) => other.to_string(),
+            Err(_) => reason.clone(),
+        }
+    });
+    let verdict = match &action.verdict {
+        Verdict::Start { workflow, inputs } => {
+            let filled = expression::fill(&Value::Object(inputs.clone()), &context).map_err(|why| {
+                let unknown = why.split_once(": ").is_some_and(|(_, rest)| is_unknown(rest));
+                format!("input {why}{}", if unknown { " (a fact it names is not known)" } else { "" })
+            })?;
+            let Value::Object(inputs) = filled else { return Err("inputs are no table".to_owned()) };
+            Verdict::Start { workflow: workflow.clone(), inputs }
+        }
+        other => other.clone(),
+    };
+    Ok((verdict, reason))
+}
+
+/// The passed-over rule with the fewest conditions that did not hold; among equals the one that held most, then the first.
+#[derive(Default)]
+struct Nearest<'r>(Option<Miss<'r>>);
+
+struct Miss<'r> {
+    rank: (usize, Reverse<usize>),
+    rule: &'r Rule,
+    missing: Vec<Missing>,
+}
+
+impl<'r> Nearest<'r> {
+    fn consider(&mut self, rule: &'r Rule, weighed: &mut Weighed) {
+        let rank = (weighed.missing.len(), Reverse(weighed.fulfilled));
+        if self.0.as_ref().is_none_or(|best| rank < best.rank) {
+            self.0 = Some(Miss { rank, rule, missing: std::mem::take(&mut weighed.missing) });
+        }
+    }
+
+    fn told(&self) -> Option<String> {
+        let Miss { rule, missing, .. } = self.0.as_ref()?;
+        let wishes: Vec<_> = missing.iter().filter_map(|missing| missing.wish(&rule.clauses)).collect();
+        Some(format!("would have matched `{}` if {}", rule.name, wishes.join(" and ")))
+    }
+}

@@ -1,0 +1,155 @@
+//! Tests that rule files carry: a sample mail, written out or as `.eml`, and what must become of it.
+
+use std::ops::Range;
+
+use super::read::{Entry, Fault, boolean, closed, integer, text, words};
+use super::sample::{self, Sample};
+use super::{Parse, RuleSet};
+use crate::domain::verdict::{Decision, Severity, Verdict};
+
+/// One `[[test]]` or `[[rule.test]]`.
+#[derive(Debug)]
+pub(super) struct Trial {
+    pub name: String,
+    pub span: Range<usize>,
+    sample: Sample,
+    expected: Expected,
+}
+
+#[derive(Debug, Default)]
+struct Expected {
+    /// The rule that must match, or must not.
+    rule: Option<(String, bool)>,
+    verdict: Option<String>,
+    workflow: Option<String>,
+    template: Option<String>,
+    severity: Option<Severity>,
+    score: Option<i64>,
+}
+
+const KEYS: [&str; 8] = ["name", "matches", "rule", "expect", "workflow", "template", "severity", "score"];
+const VERDICTS: [&str; 5] = ["start", "resume", "ignore", "quarantine", "reply"];
+
+/// Reads a test; `of_rule` is the rule that it stands in.
+pub(super) fn read(span: Range<usize>, keys: Vec<Entry<'_>>, of_rule: Option<&str>) -> Result<Trial, Fault> {
+    let mut trial = Trial { name: String::new(), span, sample: Sample::default(), expected: Expected::default() };
+    let expected = &mut trial.expected;
+    expected.rule = of_rule.map(|rule| (rule.to_owned(), true));
+    for key in &keys {
+        let node = key.value;
+        let own = |text: Result<&str, Fault>| text.map(str::to_owned);
+        let only = |values: Vec<_>| values.into_iter().next();
+        match key.key {
+            "name" => trial.name = own(words(node))?,
+            "matches" => match &mut expected.rule {
+                Some((_, matches)) if of_rule.is_some() => *matches = boolean(node)?,
+                _ => {
+                    let mend = "write rule = \"name\" in a [[test]]";
+                    return Err(Fault::new(key.key_span(), "`matches` belongs in a [[rule.test]]", mend));
+                }
+            },
+            "rule" if of_rule.is_none() => expected.rule = Some((own(words(node))?, true)),
+            "rule" => return Err(Fault::new(key.key_span(), "the rule is known: it is this one", "remove `rule`")),
+            "expect" => {
+                let verdict = text(node)?;
+                if !VERDICTS.contains(&verdict) {
+                    return Err(Fault::unknown(node.span(), "verdict", verdict, VERDICTS));
+                }
+                expected.verdict = Some(verdict.to_owned());
+            }
+            "workflow" => expected.workflow = Some(own(words(node))?),
+            "template" => expected.template = Some(own(words(node))?),
+            "severity" => expected.severity = only(closed(node, "severity", Severity::ALL)?),
+            "score" => expected.score = Some(integer(node)?),
+            _ if trial.sample.take(key)? => {}
+            other => {
+                let known: Vec<&str> = KEYS.into_iter().chain(sample::KEYS).collect();
+                return Err(Fault::unknown(key.key_span(), "key", other, known));
+            }
+        }
+    }
+    if expected.says_nothing() {
+        let mend = "add expect = \"start\" or rule = \"name\"";
+        return Err(Fault::new(trial.span, "the test expects nothing", mend));
+    }
+    if trial.name.is_empty() {
+        trial.name = of_rule.map_or_else(|| "test".to_owned(), |rule| format!("test of {rule}"));
+    }
+    Ok(trial)
+}
+
+impl Trial {
+    /// The rule it is about, if any.
+    pub fn rule(&self) -> Option<&str> {
+        self.expected.rule.as_ref().map(|(rule, _)| rule.as_str())
+    }
+
+    /// Screens the sample, without effects.
+    ///
+    /// # Errors
+    /// What came out other than expected and, where it can be told, why.
+    pub fn run(&self, rules: &RuleSet, mailbox: Option<&str>, parse: Parse<'_>) -> Result<(), String> {
+        let facts = self.sample.facts(&rules.directory, mailbox.unwrap_or("test"), parse)?;
+        let decision = rules.screen(&facts);
+        match self.expected.missed(&decision) {
+            None => Ok(()),
+            Some(missed) => Err(format!("{missed}, but {}", told(&decision, self.rule()))),
+        }
+    }
+}
+
+impl Expected {
+    fn says_nothing(&self) -> bool {
+        let Self { rule, verdict, workflow, template, severity, score } = self;
+        rule.is_none()
+            && verdict.is_none()
+            && workflow.is_none()
+            && template.is_none()
+            && severity.is_none()
+            && score.is_none()
+    }
+
+    /// What was expected and did not come, in words.
+    fn missed(&self, decision: &Decision) -> Option<String> {
+        let rule = decision.explanation.rule.as_deref();
+        let (mut workflow, mut template, mut severity) = (None, None, None);
+        match &decision.verdict {
+            Verdict::Start { workflow: name, .. } => workflow = Some(name),
+            Verdict::Reply { template: name } => template = Some(name),
+            Verdict::Quarantine { severity: level } => severity = Some(*level),
+            Verdict::Resume | Verdict::Ignore => {}
+        }
+        let miss = |missed: bool, text: String| missed.then_some(text);
+        let by_rule = self.rule.as_ref().and_then(|(name, matches)| {
+            let not = if *matches { "" } else { "not " };
+            miss((rule == Some(name)) != *matches, format!("expected rule `{name}` {not}to match"))
+        });
+        let or_verdict = |v: &String| miss(v != decision.verdict.name(), format!("expected {v}"));
+        let or_workflow = |w: &String| miss(Some(w) != workflow, format!("expected workflow `{w}`"));
+        let or_template = |t: &String| miss(Some(t) != template, format!("expected template `{t}`"));
+        let or_severity = |s: Severity| miss(Some(s) != severity, format!("expected severity {s}"));
+        let or_score = |s: i64| miss(s != decision.explanation.score, format!("expected score {s}"));
+        by_rule
+            .or_else(|| self.verdict.as_ref().and_then(or_verdict))
+            .or_else(|| self.workflow.as_ref().and_then(or_workflow))
+            .or_else(|| self.template.as_ref().and_then(or_template))
+            .or_else(|| self.severity.and_then(or_severity))
+            .or_else(|| self.score.and_then(or_score))
+    }
+}
+
+fn told(decision: &Decision, about: Option<&str>) -> String {
+    let explanation = &decision.explanation;
+    let by = explanation.rule.as_ref().map_or("no rule".to_owned(), |rule| format!("rule `{rule}`"));
+    let mut told = format!("{by} matched: {} ({})", decision.verdict.name(), decision.reason);
+    let trace = explanation.rules.iter().find(|trace| Some(trace.rule.as_str()) == about && !trace.matched);
+    if let Some(trace) = trace {
+        let failed = trace.conditions.iter().filter(|c| c.held == c.condition.starts_with("unless "));
+        let failed: Vec<_> = failed.map(|c| format!("{}: {}", c.condition, c.because)).collect();
+        told.push_str(&format!("; `{}` was passed over for {}", trace.rule, failed.join("; ")));
+    }
+    if explanation.score != 0 {
+        told.push_str(&format!("; the score was {}", explanation.score));
+    }
+    told
+}
