@@ -1,1 +1,58 @@
-//! stub
+//! Runs: launched, planned, worked on, paused and ended. Nothing here knows mail, people's words or pages.
+
+pub mod control;
+pub mod decide;
+pub mod launch;
+pub mod notice;
+pub mod plan;
+pub mod timers;
+pub mod wait;
+pub mod worker;
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use tokio::sync::Notify;
+
+use crate::agents::Registry;
+use crate::blob::Blob;
+use crate::domain::clock::SharedClock;
+use crate::domain::run::Refusal;
+use crate::domain::step::IllegalStep;
+use crate::domain::token::TokenKey;
+use crate::store::{Store, StoreError};
+
+/// What the engine works with. Shared by every loop of a process.
+pub struct Engine {
+    pub store: Store,
+    pub blob: Arc<Blob>,
+    pub clock: SharedClock,
+    pub agents: Arc<Registry>,
+    pub key: TokenKey,
+    /// Name of this process in leases.
+    pub owner: String,
+    pub lease: TimeDelta,
+    /// Poked after every commit that may have left work, so that loops need not wait for their tick.
+    pub work: Notify,
+}
+
+/// Why the engine did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The state of the run does not allow it; the text is meant for the person who asked.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Step(#[from] IllegalStep),
+    #[error("{0}")]
+    Input(String),
+}
+
+impl EngineError {
+    /// Whether the same call may succeed later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_transient())
+    }
+}

@@ -91,7 +91,8 @@ pub async fn record_listed(
 /// Deliveries of a mailbox that wait for a verdict and may be tried now, oldest first.
 pub async fn open(tx: &mut Tx, mailbox: &str, now: DateTime<Utc>, most: i64) -> Result<Vec<MessageRow>, StoreError> {
     let sql = format!(
-        "select {} from messages where mailbox = $1 and state = 'listed' and (next_attempt_at is null or next_attempt_at <= $2)
+        "select {} from messages where mailbox = $1 and state = 'listed' and uid not like 'injected-%'
+            and (next_attempt_at is null or next_attempt_at <= $2)
          order by listed_at, id limit $3",
         MessageRow::COLUMNS
     );
@@ -171,14 +172,16 @@ pub async fn mark_flagged(tx: &mut Tx, ids: &[MessageId], at: DateTime<Utc>) -> 
     Ok(())
 }
 
-/// The first delivery of the same mail (equal stable hash) that has a verdict.
+/// The first delivery of the same mail (equal stable hash) that something came of. One that was only quarantined or ignored
+/// does not stand in the way of a later one.
 pub async fn first_with_hash(
     tx: &mut Tx,
     customer: &str,
     stable_sha256: &str,
 ) -> Result<Option<MessageId>, StoreError> {
     let sql = format!(
-        "select {} from messages where customer = $1 and stable_sha256 = $2 and state = 'decided' order by decided_at limit 1",
+        "select {} from messages where customer = $1 and stable_sha256 = $2 and verdict in ('start', 'resume', 'reply')
+         order by decided_at limit 1",
         Found::COLUMNS
     );
     Ok(fetch!(maybe Found, tx, sql, customer, stable_sha256)?.map(|found| found.id))

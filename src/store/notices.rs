@@ -40,6 +40,10 @@ row! {
     }
 }
 
+row! {
+    pub struct Count { pub count: i64 }
+}
+
 pub async fn insert(tx: &mut Tx, notice: &NoticeRow) -> Result<(), StoreError> {
     execute!(
         tx,
@@ -135,4 +139,13 @@ pub async fn by_message_ids(tx: &mut Tx, ids: &[String]) -> Result<Option<Notice
 pub async fn of_run(tx: &mut Tx, run: RunId) -> Result<Vec<NoticeRow>, StoreError> {
     let sql = format!("select {} from notices where run_id = $1 order by created_at, id", NoticeRow::COLUMNS);
     fetch!(all NoticeRow, tx, sql, run.0)
+}
+
+/// Notices of one template to one address since an instant.
+pub async fn count_since(tx: &mut Tx, address: &str, template: &str, since: DateTime<Utc>) -> Result<i64, StoreError> {
+    let sql = format!(
+        "select count(*) as {} from notices where address = $1 and template = $2 and created_at >= $3",
+        Count::COLUMNS
+    );
+    Ok(fetch!(one Count, tx, sql, address, template, since)?.count)
 }

@@ -1,0 +1,66 @@
+//! What an operator does to a run: kill, pause, resume. Each answers with the new state or refuses with the reason.
+
+use super::{Engine, EngineError};
+use crate::domain::event::Event;
+use crate::domain::failure::Failure;
+use crate::domain::ids::RunId;
+use crate::domain::run::{self, RunEvent, RunState};
+use crate::store::runs::RunRow;
+use crate::store::{Tx, events, runs};
+
+impl Engine {
+    /// Ends a run in any live state, for good. A step in hand finds its fence gone and commits nothing.
+    ///
+    /// # Errors
+    /// `Refused` when it has ended already.
+    pub async fn kill(&self, id: RunId, by: &str) -> Result<RunState, EngineError> {
+        self.control(id, RunEvent::Kill, "run.killed", by).await
+    }
+
+    /// Holds a run: what is in hand ends, nothing else starts.
+    ///
+    /// # Errors
+    /// `Refused` when it has ended.
+    pub async fn pause(&self, id: RunId, by: &str) -> Result<RunState, EngineError> {
+        self.control(id, RunEvent::Pause, "run.paused", by).await
+    }
+
+    /// Lets a held run go on.
+    ///
+    /// # Errors
+    /// `Refused` when nobody holds it.
+    pub async fn resume(&self, id: RunId, by: &str) -> Result<RunState, EngineError> {
+        self.control(id, RunEvent::Resume, "run.resumed", by).await
+    }
+
+    async fn control(&self, id: RunId, event: RunEvent, kind: &str, by: &str) -> Result<RunState, EngineError> {
+        let mut tx = self.store.begin().await?;
+        let run = runs::lock(&mut tx, id).await?;
+        let next = run::next_status(run.state(), event, false)?;
+        let failure = run.failure.as_ref().map(|failure| &failure.0);
+        runs::set_state(&mut tx, &run, next, failure, run.wake_at, self.clock.now()).await?;
+        if next.status.is_final() {
+            self.void_waits(&mut tx, &run).await?;
+        }
+        let event =
+            Event::new(self.clock.now(), kind, &run.customer).by(by).run(id).with("status", next.status.as_str());
+        events::append(&mut tx, &event).await?;
+        tx.commit().await?;
+        self.work.notify_waiters();
+        Ok(next)
+    }
+
+    /// Fails a locked run.
+    pub(super) async fn fail_run(&self, tx: &mut Tx, run: &RunRow, failure: &Failure) -> Result<(), EngineError> {
+        let next = run::next_status(run.state(), RunEvent::Fatal, false)?;
+        runs::set_state(tx, run, next, Some(failure), None, self.clock.now()).await?;
+        self.void_waits(tx, run).await?;
+        let event = Event::new(self.clock.now(), "run.failed", &run.customer)
+            .run(run.id)
+            .with("reason", failure.reason.as_str())
+            .with("details", failure.details.as_str())
+            .with("criticality", serde_json::to_value(failure.criticality).unwrap_or_default());
+        events::append(tx, &event).await?;
+        Ok(())
+    }
+}
