@@ -1,1 +1,7 @@
-//! stub
+//! People: what their replies mean, whose answers count, links, and the ladder that climbs while nobody answers.
+
+pub mod interpret;
+pub mod ladder;
+pub mod link;
+pub mod operator;
+pub mod reply;

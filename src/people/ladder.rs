@@ -1,0 +1,174 @@
+//! Silence: reminders, then others are asked, then the wait expires. After a downtime only the latest rung counts.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tracing::info;
+
+use crate::domain::event::Event;
+use crate::domain::notice::Draft;
+use crate::domain::run::RunStatus;
+use crate::domain::wait::{Asked, Rung, RungAction, WaitKind, WaitStatus};
+use crate::engine::decide::Ending;
+use crate::engine::{Engine, EngineError};
+use crate::store::runs::RunRow;
+use crate::store::waits::WaitRow;
+use crate::store::{Tx, events, notices, runs, tokens, waits, workflows};
+
+/// Rows looked at in one tick.
+const BATCH: i64 = 100;
+
+/// What people still get after we were down across every rung before the last.
+const GRACE: TimeDelta = TimeDelta::hours(24);
+
+/// Climbs every rung that is due. Returns how many; 0 means that nothing is due.
+pub async fn tick(engine: &Engine) -> Result<usize, EngineError> {
+    let mut tx = engine.store.read().await?;
+    let due = waits::due(&mut tx, engine.clock.now(), BATCH).await?;
+    drop(tx);
+    let mut climbed = 0;
+    for wait in due.into_iter().filter(|wait| wait.kind != WaitKind::Timer) {
+        let mut tx = engine.store.begin().await?;
+        let run = runs::lock(&mut tx, wait.run_id).await?;
+        let wait = waits::get(&mut tx, wait.id).await?;
+        let overdue = wait.due_at.is_some_and(|at| at <= engine.clock.now());
+        if wait.status != WaitStatus::Open || !overdue || run.status.is_final() {
+            continue;
+        }
+        climb(engine, &mut tx, &run, &wait).await?;
+        tx.commit().await?;
+        climbed += 1;
+    }
+    if climbed > 0 {
+        engine.work.notify_waiters();
+    }
+    Ok(climbed)
+}
+
+async fn climb(engine: &Engine, tx: &mut Tx, run: &RunRow, wait: &WaitRow) -> Result<(), EngineError> {
+    let now = engine.clock.now();
+    let Some(Step { index, next_at }) = next_step(&wait.ladder, wait.rung, now) else {
+        waits::climb(tx, wait.id, wait.rung, wait.rung, None, &wait.asked).await?;
+        return Ok(());
+    };
+    let rung = &wait.ladder[index];
+    let next_at = match next_at {
+        NextAt::Planned(at) => at,
+        NextAt::Grace => {
+            let calendar = workflows::get(tx, &run.workflow_hash).await?.calendar;
+            Some(calendar.next_open(now + GRACE))
+        }
+    };
+    let asked = match &rung.action {
+        RungAction::Escalate { to, replace: true, .. } => to.clone(),
+        RungAction::Escalate { to, replace: false, .. } => union(&wait.asked, to),
+        _ => wait.asked.0.clone(),
+    };
+    let to = i32::try_from(index + 1).unwrap_or(i32::MAX);
+    if !waits::climb(tx, wait.id, wait.rung, to, next_at, &asked).await? {
+        return Ok(());
+    }
+    match &rung.action {
+        RungAction::Remind { notices } => tell(engine, tx, run, wait, notices, &asked).await?,
+        RungAction::Escalate { notices, replace, .. } => {
+            if *replace {
+                tokens::void_of_wait(tx, wait.id, now).await?;
+                notices::void_of_wait(tx, wait.id).await?;
+            }
+            tell(engine, tx, run, wait, notices, &asked).await?;
+        }
+        RungAction::Expire { failure } => {
+            engine.decide(tx, wait.id, Ending::Expire(failure.clone()), None).await?;
+        }
+    }
+    info!(run.id = %run.id, step.name = wait.step, "{}: nobody answered; {}", run.name, rung.action.name());
+    let people: Vec<_> = asked.iter().map(|asked| serde_json::Value::from(asked.person.as_str())).collect();
+    let event = Event::new(now, "wait.climbed", &run.customer)
+        .run(run.id)
+        .step(&wait.step)
+        .with("wait", wait.id.to_string())
+        .with("action", rung.action.name())
+        .with("asked", people)
+        .with("held", run.held && run.status == RunStatus::Waiting);
+    events::append(tx, &event).await?;
+    Ok(())
+}
+
+/// The rung to climb now, and when the one after it is due.
+#[derive(Debug, PartialEq)]
+struct Step {
+    index: usize,
+    next_at: NextAt,
+}
+
+#[derive(Debug, PartialEq)]
+enum NextAt {
+    Planned(Option<DateTime<Utc>>),
+    /// Not before people had a chance to react.
+    Grace,
+}
+
+/// Of all rungs that are overdue only the latest is climbed. If that would give up although an earlier one was never
+/// climbed, the earlier one is climbed and giving up waits for a grace.
+fn next_step(ladder: &[Rung], from: i32, now: DateTime<Utc>) -> Option<Step> {
+    let from = usize::try_from(from).ok()?;
+    let is_due = |rung: &Rung| rung.at.is_some_and(|at| at <= now);
+    let latest = (from..ladder.len()).rfind(|index| is_due(&ladder[*index]))?;
+    let gives_up = |index: usize| matches!(ladder[index].action, RungAction::Expire { .. });
+    if gives_up(latest) && latest > from {
+        return Some(Step { index: latest - 1, next_at: NextAt::Grace });
+    }
+    Some(Step { index: latest, next_at: NextAt::Planned(ladder.get(latest + 1).and_then(|rung| rung.at)) })
+}
+
+async fn tell(
+    engine: &Engine,
+    tx: &mut Tx,
+    run: &RunRow,
+    wait: &WaitRow,
+    drafts: &[Draft],
+    asked: &[Asked],
+) -> Result<(), EngineError> {
+    for draft in drafts.iter().filter(|draft| asked.iter().any(|asked| asked.person == draft.person)) {
+        engine.write_notice(tx, run, Some(wait), draft).await?;
+    }
+    Ok(())
+}
+
+fn union(before: &[Asked], more: &[Asked]) -> Vec<Asked> {
+    let new = more.iter().filter(|asked| !before.contains(asked));
+    before.iter().chain(new).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::duration::Span;
+    use crate::domain::failure::Failure;
+
+    fn check(from: i32, now_days: i64, expected: Option<(usize, Option<i64>)>) {
+        let day = |days: i64| DateTime::UNIX_EPOCH + TimeDelta::days(days);
+        let rung =
+            |days: u32, action| Rung { after: Span::from_secs(days * 86_400), at: Some(day(days.into())), action };
+        let ladder = [
+            rung(2, RungAction::Remind { notices: vec![] }),
+            rung(4, RungAction::Escalate { to: vec![], replace: true, notices: vec![] }),
+            rung(14, RungAction::Expire { failure: Failure::low("x", "x") }),
+        ];
+        let expected = expected.map(|(index, next)| Step {
+            index,
+            next_at: next.map_or(NextAt::Planned(None), |days| {
+                if days < 0 { NextAt::Grace } else { NextAt::Planned(Some(day(days))) }
+            }),
+        });
+        assert_eq!(next_step(&ladder, from, day(now_days)), expected, "from {from} on day {now_days}");
+    }
+
+    #[test]
+    fn after_a_downtime_only_the_latest_rung_is_climbed_and_nobody_is_given_up_unasked() {
+        check(0, 1, None);
+        check(0, 2, Some((0, Some(4))));
+        check(1, 4, Some((1, Some(14))));
+        check(0, 5, Some((1, Some(14)))); // one mail, not two
+        check(0, 20, Some((1, Some(-1)))); // down across everything: escalate, then a grace
+        check(2, 20, Some((2, None)));
+    }
+}
