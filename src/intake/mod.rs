@@ -1,1 +1,88 @@
-//! stub
+//! The way in: listed, fetched, filed, parsed, guarded, screened, committed, and only then flagged on the server.
+
+mod filing;
+mod guard;
+mod inject;
+mod message;
+mod poll;
+mod watch;
+
+use std::sync::{Arc, RwLock};
+
+use crate::blob::BlobError;
+use crate::config::sections::{Limits, Mailbox};
+use crate::domain::workflow::Workflow;
+use crate::engine::{Engine, EngineError};
+use crate::mailbox::MailboxError;
+use crate::rules::RuleSet;
+use crate::store::StoreError;
+
+pub use inject::Injected;
+pub use poll::Polled;
+pub use watch::watch;
+
+/// What admins write, as one set: replaced as a whole, so that no message meets half of an edit.
+#[derive(Debug)]
+pub struct Behaviour {
+    pub rules: RuleSet,
+    /// The latest version of each workflow.
+    pub workflows: Vec<Workflow>,
+}
+
+impl Behaviour {
+    pub fn workflow(&self, name: &str) -> Option<&Workflow> {
+        self.workflows.iter().filter(|workflow| workflow.name == name).max_by_key(|workflow| workflow.version)
+    }
+}
+
+/// Takes in the mail of every mailbox.
+pub struct Intake {
+    pub engine: Arc<Engine>,
+    pub limits: Limits,
+    pub mailboxes: Vec<Mailbox>,
+    behaviour: RwLock<Arc<Behaviour>>,
+}
+
+impl Intake {
+    pub fn new(engine: Arc<Engine>, limits: Limits, mailboxes: Vec<Mailbox>, behaviour: Behaviour) -> Self {
+        Self { engine, limits, mailboxes, behaviour: RwLock::new(Arc::new(behaviour)) }
+    }
+
+    /// The rules and workflows of now; a message keeps the set it began with.
+    pub fn behaviour(&self) -> Arc<Behaviour> {
+        Arc::clone(&self.behaviour.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// Puts another set in force, from the next message on.
+    pub fn replace_behaviour(&self, behaviour: Behaviour) {
+        *self.behaviour.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(behaviour);
+    }
+}
+
+/// Why intake stopped. The message at fault, if any, is tried again; nothing was flagged.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    #[error(transparent)]
+    Mailbox(#[from] MailboxError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error("{0}")]
+    Message(String),
+}
+
+impl IntakeError {
+    /// Whether it concerns more than one message, so that the rest of the mailbox has to wait too.
+    pub fn stops_the_mailbox(&self) -> bool {
+        match self {
+            Self::Mailbox(error) => error.is_broken(),
+            Self::Store(error) => error.is_transient(),
+            Self::Blob(error) => error.is_transient(),
+            Self::Engine(error) => error.is_transient(),
+            Self::Message(_) => false,
+        }
+    }
+}

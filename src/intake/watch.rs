@@ -1,0 +1,181 @@
+//! The loop of one mailbox: lease, connection, poll, wait; with its health told and its failures backed off.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use secrecy::SecretString;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{Intake, IntakeError, Polled};
+use crate::config::secret::Secrets;
+use crate::config::sections::Mailbox as MailboxConfig;
+use crate::domain::event::Event;
+use crate::mailbox::{self, Mailbox, MailboxError};
+use crate::store::{events, mailboxes};
+
+/// Longest pause after failures.
+const MAX_BACKOFF_SECS: u64 = 300;
+
+/// Lease of a mailbox; renewed at every turn of the loop.
+const LEASE: TimeDelta = TimeDelta::seconds(90);
+
+/// Longest wait for news in one turn, well within the lease.
+const TURN: Duration = Duration::from_secs(30);
+
+/// Watches a mailbox until `shutdown`. `due` is poked by the cron schedule. Each mailbox stands alone: whatever is wrong with
+/// one is its own health.
+pub async fn watch(
+    intake: Arc<Intake>,
+    config: MailboxConfig,
+    secrets: Arc<Secrets>,
+    due: Arc<Notify>,
+    shutdown: CancellationToken,
+) {
+    let mut open: Option<Box<dyn Mailbox>> = None;
+    let mut failures = 0;
+    while !shutdown.is_cancelled() {
+        let turn = tokio::select! {
+            turn = turn(&intake, &config, &secrets, &mut open) => turn,
+            () = shutdown.cancelled() => break,
+        };
+        let pause = match turn {
+            Ok(true) => {
+                failures = 0;
+                None
+            }
+            Ok(false) => Some(TURN),
+            Err(error) => {
+                open = None;
+                failures += 1;
+                let pause = backoff(failures);
+                note_failure(&intake, &config.name, &error, pause).await;
+                Some(pause)
+            }
+        };
+        tokio::select! {
+            () = news(&mut open, pause, &due) => {}
+            () = shutdown.cancelled() => break,
+        }
+    }
+    // A cancelled command leaves its answer behind; the connection is of no more use.
+    drop(open);
+    let released = async {
+        let mut tx = intake.engine.store.begin().await?;
+        mailboxes::release(&mut tx, &config.name, &intake.engine.owner).await?;
+        tx.commit().await
+    };
+    if let Err(error) = released.await {
+        warn!(mailbox = config.name, "the lease of {} runs out by itself: {error}", config.name);
+    }
+}
+
+/// One turn: false when another process has the mailbox.
+async fn turn(
+    intake: &Intake,
+    config: &MailboxConfig,
+    secrets: &Secrets,
+    open: &mut Option<Box<dyn Mailbox>>,
+) -> Result<bool, IntakeError> {
+    let now = intake.engine.clock.now();
+    let mut tx = intake.engine.store.begin().await?;
+    mailboxes::ensure(&mut tx, &config.name, &config.customer).await?;
+    let ours = mailboxes::lease(&mut tx, &config.name, &intake.engine.owner, now, now + LEASE).await?;
+    tx.commit().await?;
+    if !ours {
+        return Ok(false);
+    }
+    if open.is_none() {
+        let password = password(config, secrets).await?;
+        *open = Some(mailbox::open(&config.source, password.as_ref()).await?);
+    }
+    let Some(mailbox) = open.as_mut() else { return Ok(true) };
+    let polled: Polled = intake.poll(config, mailbox.as_mut()).await?;
+    note_success(intake, &config.name).await?;
+    if !polled.did_nothing() {
+        info!(
+            mailbox = config.name,
+            "{}: {} listed, {} decided, {} flagged", config.name, polled.listed, polled.decided, polled.flagged
+        );
+    }
+    Ok(true)
+}
+
+async fn password(config: &MailboxConfig, secrets: &Secrets) -> Result<Option<SecretString>, IntakeError> {
+    let Some(reference) = config.source.password() else { return Ok(None) };
+    secrets
+        .get(reference)
+        .await
+        .map(Some)
+        .map_err(|error| MailboxError::LoginRefused { user: config.name.clone(), why: error.to_string() }.into())
+}
+
+/// Waits for news: from the server, from the schedule, or until the pause is over.
+async fn news(open: &mut Option<Box<dyn Mailbox>>, pause: Option<Duration>, due: &Notify) {
+    match (open.as_mut(), pause) {
+        (Some(mailbox), None) => {
+            if mailbox.wait(TURN).await.is_err() {
+                *open = None;
+            }
+        }
+        (_, pause) => {
+            let pause = pause.unwrap_or(TURN);
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = due.notified(), if pause > Duration::from_secs(5) => {}
+            }
+        }
+    }
+}
+
+/// 1, 2, 4, ... seconds, at most five minutes, with up to a quarter more so that many mailboxes do not come back at once.
+fn backoff(failures: u32) -> Duration {
+    let secs = (1u64 << failures.saturating_sub(1).min(16)).min(MAX_BACKOFF_SECS);
+    let jitter = uuid::Uuid::now_v7().as_u128() % u128::from(secs * 250 + 1);
+    Duration::from_secs(secs) + Duration::from_millis(u64::try_from(jitter).unwrap_or_default())
+}
+
+async fn note_success(intake: &Intake, name: &str) -> Result<(), IntakeError> {
+    let now = intake.engine.clock.now();
+    let mut tx = intake.engine.store.begin().await?;
+    if mailboxes::note_success(&mut tx, name, now).await? {
+        info!(mailbox = name, "mailbox {name} is healthy");
+        events::append(&mut tx, &Event::new(now, "mailbox.healthy", "").with("mailbox", name)).await?;
+    }
+    Ok(tx.commit().await?)
+}
+
+async fn note_failure(intake: &Intake, name: &str, error: &IntakeError, pause: Duration) {
+    warn!(mailbox = name, "mailbox {name}: {error}; tried again in {} s", pause.as_secs());
+    let now = intake.engine.clock.now();
+    let next = now + TimeDelta::from_std(pause).unwrap_or_default();
+    let noted = async {
+        let mut tx = intake.engine.store.begin().await?;
+        if mailboxes::note_failure(&mut tx, name, &error.to_string(), now, next).await? {
+            let event = Event::new(now, "mailbox.unhealthy", "").with("mailbox", name).with("error", error.to_string());
+            events::append(&mut tx, &event).await?;
+        }
+        tx.commit().await
+    };
+    if let Err(error) = noted.await {
+        warn!(mailbox = name, "cannot note the health of {name}: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_stay_bounded() {
+        for failures in 1..100 {
+            let pause = backoff(failures);
+            assert!(
+                pause >= Duration::from_secs((1 << (failures - 1).min(8)).min(256))
+                    && pause <= Duration::from_secs(375)
+            );
+        }
+    }
+}
