@@ -1,7 +1,12 @@
 //! The integration tests: the whole product and its real servers, in one binary so that it is linked once.
 //! Servers are started by `tests/run`; see `rig.rs`.
 
+mod ap_invoice;
+mod aws;
 mod browser;
+mod imap_rig;
+mod mailbox;
+mod mailbox_faults;
 mod outgoing;
 mod pdf;
 mod rig;

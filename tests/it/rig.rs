@@ -20,7 +20,7 @@ pub const PASSWORD: &str = "secret";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn setting(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run through tests/run (Postfix: as root)"))
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run through tests/run"))
 }
 
 fn port(name: &str) -> u16 {
