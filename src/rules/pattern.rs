@@ -133,7 +133,7 @@ impl PatternBank {
         self.patterns.get(number)
     }
 
-    /// For each value and pattern number, whether it matches: `result[pattern]` is the first value that does.
+    /// By number of the pattern: the place of the first value that it matches.
     pub fn first_matches(&self, values: &[&str]) -> Vec<Option<usize>> {
         let mut first = vec![None; self.patterns.len()];
         for (at, value) in values.iter().enumerate() {

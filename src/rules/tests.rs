@@ -29,6 +29,12 @@ fn load(rules: &str) -> Result<RuleSet, Vec<Diagnostic>> {
     }
 }
 
+/// A rule set is shared by every task that screens.
+const _: fn() = || {
+    fn shared<T: Send + Sync>() {}
+    shared::<RuleSet>();
+};
+
 fn no_samples(_: &Path) -> Result<Message, String> {
     Err("no samples here".into())
 }
