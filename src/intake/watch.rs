@@ -116,7 +116,7 @@ async fn password(config: &MailboxConfig, secrets: &Secrets) -> Result<Option<Se
 async fn news(open: &mut Option<Box<dyn Mailbox>>, pause: Option<Duration>, due: &Notify) {
     match (open.as_mut(), pause) {
         (Some(mailbox), None) => {
-            if mailbox.wait(TURN).await.is_err() {
+            if mailbox.wait(TURN, due).await.is_err() {
                 *open = None;
             }
         }

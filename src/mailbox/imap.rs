@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use imap_proto::{AttributeValue, Capability, Response, ResponseCode};
 use secrecy::SecretString;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::connect::connect;
@@ -182,14 +183,19 @@ impl Imap {
     }
 
     /// Waits by IDLE, re-issued every `limit`.
-    async fn idle(&mut self, at_most: Duration, limit: Duration) -> Result<(), MailboxError> {
+    async fn idle(&mut self, at_most: Duration, limit: Duration, wake: &Notify) -> Result<(), MailboxError> {
         let until = Instant::now() + at_most;
         while !self.wire.has_news() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }
-            self.wire.idle(left.min(limit)).await?;
+            let pause = left.min(limit);
+            let asked = Instant::now();
+            self.wire.idle(pause, wake).await?;
+            if asked.elapsed() < pause {
+                break;
+            }
         }
         Ok(())
     }
@@ -266,11 +272,14 @@ impl Mailbox for Imap {
     }
 
     /// Cancelling it leaves the connection in IDLE: drop the mailbox then.
-    async fn wait(&mut self, at_most: Duration) -> Result<(), MailboxError> {
+    async fn wait(&mut self, at_most: Duration, wake: &Notify) -> Result<(), MailboxError> {
         if self.abilities.idles {
-            return self.idle(at_most, IDLE_LIMIT).await;
+            return self.idle(at_most, IDLE_LIMIT, wake).await;
         }
-        tokio::time::sleep(at_most).await;
+        tokio::select! {
+            () = tokio::time::sleep(at_most) => {}
+            () = wake.notified() => {}
+        }
         Ok(())
     }
 }
@@ -351,7 +360,8 @@ mod tests {
         let session = Client::new(Guard::new(ours)).login("u", "p").await.map_err(|(error, _)| error).unwrap();
         let wire = Wire::new(session, Duration::from_secs(30));
         let mut imap = Imap { wire, uid_validity: 1, abilities: Abilities::default(), permanent: None };
-        let waited = imap.idle(Duration::from_secs(600), Duration::from_millis(1));
+        let wake = Notify::new();
+        let waited = imap.idle(Duration::from_secs(600), Duration::from_millis(1), &wake);
         tokio::time::timeout(Duration::from_secs(60), waited).await.expect("woken by EXISTS").unwrap();
         assert_eq!(server.await.unwrap(), 3);
     }

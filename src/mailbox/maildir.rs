@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 pub use super::deliver::{create, deliver};
@@ -184,7 +185,7 @@ impl Mailbox for Maildir {
     }
 
     /// Our own marks wake it too, once.
-    async fn wait(&mut self, at_most: Duration) -> Result<(), MailboxError> {
+    async fn wait(&mut self, at_most: Duration, wake: &Notify) -> Result<(), MailboxError> {
         let until = Instant::now() + at_most;
         loop {
             let now = self.look().map_err(|error| failed(&format!("watch {}", self.path.display()), &error))?;
@@ -192,7 +193,10 @@ impl Mailbox for Maildir {
             if self.listed != Some(now) || left.is_zero() {
                 return Ok(());
             }
-            tokio::time::sleep(LOOK_EVERY.min(left)).await;
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY.min(left)) => {}
+                () = wake.notified() => return Ok(()),
+            }
         }
     }
 }
@@ -376,15 +380,16 @@ mod tests {
         let (dir, mut maildir) = opened().await;
         maildir.list(None).await.unwrap();
         let path = dir.path().to_owned();
+        let wake = Notify::new();
         let (waited, delivered) = tokio::join!(
-            tokio::time::timeout(guard, maildir.wait(guard * 2)),
+            tokio::time::timeout(guard, maildir.wait(guard * 2, &wake)),
             blocking(move || Ok(deliver(&path, b"x")))
         );
         waited.expect("woken by the delivery").unwrap();
         let uid = delivered.unwrap().unwrap();
         assert_eq!(uids(&maildir.list(None).await.unwrap()), [uid]);
         // Nothing new: the wait lasts its time.
-        maildir.wait(Duration::from_millis(1)).await.unwrap();
+        maildir.wait(Duration::from_millis(1), &Notify::new()).await.unwrap();
     }
 
     #[tokio::test]

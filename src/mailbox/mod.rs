@@ -11,6 +11,7 @@ mod wire;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
+use tokio::sync::Notify;
 
 use crate::config::sections::{After, Source};
 
@@ -42,8 +43,8 @@ pub trait Mailbox: Send {
     /// messages that are gone are no error.
     async fn mark(&mut self, uids: &[String], after: &After) -> Result<(), MailboxError>;
 
-    /// Waits until something may be new, or until `at_most` has passed. Spurious wakes are allowed.
-    async fn wait(&mut self, at_most: std::time::Duration) -> Result<(), MailboxError>;
+    /// Waits until something may be new, `at_most` has passed, or `wake` is poked. Spurious wakes are allowed.
+    async fn wait(&mut self, at_most: std::time::Duration, wake: &Notify) -> Result<(), MailboxError>;
 }
 
 /// A message that is there.

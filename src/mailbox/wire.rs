@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_imap::Session;
 use futures_util::FutureExt;
 use imap_proto::{MailboxDatum, Outcome, RequestId, Response, Status};
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use super::MailboxError;
@@ -97,9 +98,9 @@ impl Wire {
         }
     }
 
-    /// IDLE (RFC 2177) until messages are announced or `at_most` has passed. Not async-imap's own: that one takes the end
+    /// IDLE (RFC 2177) until messages are announced, `at_most` has passed, or `wake` is poked. Not async-imap's own: that one takes the end
     /// of the stream for an interrupt, BYE for news, and loses an EXISTS that comes before `+ idling`.
-    pub(super) async fn idle(&mut self, at_most: Duration) -> Result<(), MailboxError> {
+    pub(super) async fn idle(&mut self, at_most: Duration, wake: &Notify) -> Result<(), MailboxError> {
         let what = "wait by IDLE";
         let id = self.send(what, "IDLE").await?;
         let mut ignore = |_: &Response<'_>| {};
@@ -114,10 +115,14 @@ impl Wire {
         let until = Instant::now() + at_most;
         while !self.news {
             let left = until.saturating_duration_since(Instant::now());
-            match self.read(what, left, |response, news| told(response, &id, news, &mut ignore)).await {
+            // Reading is cancel-safe: what has arrived stays in the buffer.
+            let read = tokio::select! {
+                read = self.read(what, left, |response, news| told(response, &id, news, &mut ignore)) => read,
+                () = wake.notified() => break,
+            };
+            match read {
                 Ok(Told::Done(_)) => return Err(protocol(what, "the server ended it by itself")),
                 Ok(_) => {}
-                // Reading is cancel-safe: what has arrived stays in the buffer.
                 Err(MailboxError::Timeout { .. }) => break,
                 Err(error) => return Err(error),
             }

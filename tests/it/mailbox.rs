@@ -15,11 +15,8 @@ fn uids(listed: &[Listed]) -> Vec<String> {
 
 #[tokio::test]
 async fn messages_are_listed_read_and_marked_over_every_kind_of_tls() {
-    let starttls = |user: &str| Imap {
-        tls: Tls::StartTls,
-        ca_file: Some(rig::ca().into()),
-        ..plain(rig::imap_port(), user)
-    };
+    let starttls =
+        |user: &str| Imap { tls: Tls::StartTls, ca_file: Some(rig::ca().into()), ..plain(rig::imap_port(), user) };
     let bare = |user: &str| plain(rig::imap_port(), user);
     for at in [&encrypted as &dyn Fn(&str) -> Imap, &starttls, &bare] {
         let user = fresh_user();
@@ -147,11 +144,17 @@ async fn a_new_message_ends_the_wait() {
     for round in 1..=2 {
         assert_eq!(mailbox.list(None).await.unwrap().len(), round - 1);
         let body = [mail(300)];
-        let (waited, ()) = tokio::join!(timeout(GUARD, mailbox.wait(GUARD * 2)), raw.append("INBOX", &body));
+        let (waited, ()) = tokio::join!(
+            timeout(GUARD, mailbox.wait(GUARD * 2, &tokio::sync::Notify::new())),
+            raw.append("INBOX", &body)
+        );
         waited.expect("woken by the message").unwrap();
         assert_eq!(mailbox.list(None).await.unwrap().len(), round);
     }
-    timeout(GUARD, mailbox.wait(Duration::from_millis(10))).await.expect("the wait ends by itself").unwrap();
+    timeout(GUARD, mailbox.wait(Duration::from_millis(10), &tokio::sync::Notify::new()))
+        .await
+        .expect("the wait ends by itself")
+        .unwrap();
     assert_eq!(mailbox.list(Some("1")).await.unwrap().len(), 1, "the connection is good after a wait without news");
 }
 

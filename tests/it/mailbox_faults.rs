@@ -97,13 +97,15 @@ async fn a_server_killed_in_the_middle_of_a_body_is_an_error_and_not_a_short_bod
 async fn a_server_killed_while_we_wait_is_an_error_and_not_news() {
     let port = proxy(rig::imap_port(), |bytes| !bytes.starts_with(b"+ idling")).await;
     let mut mailbox = opened(plain(port, &fresh_user())).await.unwrap();
-    let error = timeout(GUARD, mailbox.wait(GUARD * 2)).await.expect("no hang").unwrap_err();
+    let error =
+        timeout(GUARD, mailbox.wait(GUARD * 2, &tokio::sync::Notify::new())).await.expect("no hang").unwrap_err();
     assert!(error.is_broken(), "{error}");
     for bye in ["+ idling\r\n* BYE shutting down", "* BYE shutting down", "TAG NO not now", "+ idling\r\nTAG OK enough"]
     {
         let port = fake(move |line| (line == "IDLE").then(|| bye.into())).await;
         let mut mailbox = opened(plain(port, "u")).await.unwrap();
-        let error = timeout(GUARD, mailbox.wait(GUARD * 2)).await.expect("no hang").unwrap_err();
+        let error =
+            timeout(GUARD, mailbox.wait(GUARD * 2, &tokio::sync::Notify::new())).await.expect("no hang").unwrap_err();
         assert!(error.is_broken(), "{bye}: {error}");
     }
 }
@@ -112,11 +114,14 @@ async fn a_server_killed_while_we_wait_is_an_error_and_not_news() {
 async fn a_message_announced_before_the_server_says_idling_ends_the_wait() {
     let port = fake(|line| (line == "IDLE").then(|| "* 8 EXISTS\r\n+ idling".into())).await;
     let mut mailbox = opened(plain(port, "u")).await.unwrap();
-    timeout(GUARD, mailbox.wait(GUARD * 2)).await.expect("woken").unwrap();
+    timeout(GUARD, mailbox.wait(GUARD * 2, &tokio::sync::Notify::new())).await.expect("woken").unwrap();
     let port = fake(|line| line.starts_with("UID STORE").then(|| "* 8 EXISTS\r\nTAG OK stored".into())).await;
     let mut mailbox = opened(plain(port, "u")).await.unwrap();
     mailbox.mark(&["1".into()], &After::Seen).await.unwrap();
-    timeout(GUARD, mailbox.wait(GUARD * 2)).await.expect("announced during another command").unwrap();
+    timeout(GUARD, mailbox.wait(GUARD * 2, &tokio::sync::Notify::new()))
+        .await
+        .expect("announced during another command")
+        .unwrap();
 }
 
 #[tokio::test]

@@ -1,0 +1,258 @@
+//! Builds everything from a configuration, and owns the loops and their shutdown.
+
+pub mod logging;
+mod run;
+pub mod signals;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use secrecy::ExposeSecret;
+
+use crate::agents::pdf::PdfReader;
+use crate::agents::{Registry, Settings};
+use crate::blob;
+use crate::config::diagnostic::Diagnostic;
+use crate::config::secret::Secrets;
+use crate::config::sections::{Config, Transport};
+use crate::config::{load, people, workflows};
+use crate::delivery::{Delivery, ReplyAddress};
+use crate::domain::clock::SharedClock;
+use crate::domain::person::Customer;
+use crate::domain::token::TokenKey;
+use crate::engine::Engine;
+use crate::intake::{Behaviour, Intake};
+use crate::mime;
+use crate::notify::templates::Templates;
+use crate::notify::{Media, compose, email};
+use crate::people::ladder;
+use crate::rules::{Known, RuleSet};
+use crate::store::{self, Store, StoreError, events};
+
+/// Everything of one process, built and connected.
+pub struct App {
+    pub config: Config,
+    pub secrets: Arc<Secrets>,
+    pub engine: Arc<Engine>,
+    pub intake: Arc<Intake>,
+    pub delivery: Arc<Delivery>,
+}
+
+/// What differs between the daemon, tests and the demo.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    pub clock: SharedClock,
+    /// The program that reads PDFs when called with the hidden argument: this binary.
+    pub program: PathBuf,
+}
+
+/// Parsing of rule samples needs no mailbox; they trust the authserv-ids of every mailbox.
+fn behaviour(config: &Config, agents: &Registry, templates: &Templates) -> Result<Behaviour, Vec<Diagnostic>> {
+    let mut told = vec![];
+    let workflows = workflows::load(&config.files.workflows, agents).unwrap_or_else(|errors| {
+        told.extend(errors);
+        vec![]
+    });
+    let known = Known {
+        workflows: workflows.iter().map(|loaded| loaded.workflow.name.clone()).collect(),
+        templates: templates.names().map(str::to_owned).collect(),
+        mailboxes: config.mailboxes.iter().map(|mailbox| mailbox.name.clone()).collect(),
+    };
+    let authserv_ids: Vec<String> =
+        config.mailboxes.iter().flat_map(|mailbox| mailbox.authserv_ids.iter().cloned()).collect();
+    let parse = |path: &Path| {
+        let raw = std::fs::read(path).map_err(|error| format!("read {}: {error}", path.display()))?;
+        let options = mime::Options { limits: &config.limits, authserv_ids: &authserv_ids };
+        mime::parse(&raw, &options).map_err(|error| format!("{}: {}", error.reason, error.details))
+    };
+    let rules = RuleSet::load(&config.files.rules, &known, &parse).map_err(|errors| told.extend(errors));
+    match rules {
+        Ok(rules) if told.is_empty() => {
+            Ok(Behaviour { rules, workflows: workflows.into_iter().map(|loaded| loaded.workflow).collect() })
+        }
+        _ => Err(told),
+    }
+}
+
+/// Everything wrong with a configuration and the files it names, without touching any server.
+///
+/// # Errors
+/// Each with its place and mend.
+pub fn check(file: &Path) -> Result<Checked, Vec<Diagnostic>> {
+    let loaded = load::load(file)?;
+    let config = loaded.config;
+    let agents = registry(&config, Path::new(""));
+    let mut told = vec![];
+    let templates = Templates::load(config.files.templates.as_deref()).map_err(|errors| told.extend(errors)).ok();
+    let people = config.files.people.as_deref().map(people::load).transpose();
+    let customers = people.map_err(|errors| told.extend(errors)).ok().flatten();
+    // Without templates every name in a rule would be reported as unknown.
+    let behaviour = templates.as_ref().map(|templates| behaviour(&config, &agents, templates));
+    let behaviour = behaviour.transpose().map_err(|errors| told.extend(errors)).ok().flatten();
+    match (templates, behaviour) {
+        (Some(templates), Some(behaviour)) if told.is_empty() => Ok(Checked {
+            config,
+            layers: loaded.layers,
+            templates,
+            behaviour,
+            customers: customers.unwrap_or_default(),
+        }),
+        _ => Err(told),
+    }
+}
+
+/// Diagnostics one after the other, as compilers show them.
+pub fn listed(told: &[Diagnostic]) -> String {
+    told.iter().map(|diagnostic| format!("{diagnostic}\n")).collect()
+}
+
+/// A configuration and its files, all in order.
+pub struct Checked {
+    pub config: Config,
+    pub layers: Vec<PathBuf>,
+    pub templates: Templates,
+    pub behaviour: Behaviour,
+    pub customers: Vec<Customer>,
+}
+
+fn registry(config: &Config, program: &Path) -> Registry {
+    let pdf = PdfReader { program: program.to_owned(), cpu: config.limits.pdf, memory_bytes: PDF_MEMORY_BYTES };
+    Registry::standard(Settings { pdf, post_directory: config.engine.post_directory.clone() })
+}
+
+/// Address space of the child that reads a PDF.
+const PDF_MEMORY_BYTES: u64 = 1 << 30;
+
+impl App {
+    /// Connects to everything that the configuration names, migrates the database and takes in the people file.
+    ///
+    /// # Errors
+    /// Says what could not be opened.
+    pub async fn build(checked: Checked, parts: Parts) -> anyhow::Result<Self> {
+        let Checked { config, layers, templates, behaviour, customers } = checked;
+        let directory = layers.last().and_then(|file| file.parent()).unwrap_or(Path::new("")).to_owned();
+        let secrets = Arc::new(Secrets::new(config.aws.clone(), Arc::clone(&parts.clock), &directory));
+        let store = open_store(&config, &secrets).await?;
+        store.migrate().await?;
+        let blob = Arc::new(blob::open(&config.store, &secrets, &config.aws).await.context("open the store")?);
+        let engine = Arc::new(Engine {
+            store,
+            blob,
+            clock: Arc::clone(&parts.clock),
+            agents: Arc::new(registry(&config, &parts.program)),
+            key: token_key(&config, &secrets).await?,
+            owner: format!("{}-{}", hostname(), uuid::Uuid::now_v7().simple()),
+            lease: config.engine.lease.delta(),
+            work: tokio::sync::Notify::new(),
+        });
+        import(&engine, &customers).await?;
+        let mailboxes = config.mailboxes.clone();
+        let delivery = Arc::new(Delivery {
+            engine: Arc::clone(&engine),
+            media: media(&config, &secrets).await?,
+            templates,
+            from: compose::address(&config.outgoing.from).context("outgoing.from")?,
+            base_url: config.web.base_url.clone().or_else(|| Some(format!("http://{}", config.web.listen))),
+            mailboxes: ReplyAddress::of(&mailboxes),
+        });
+        let intake = Arc::new(Intake::new(Arc::clone(&engine), config.limits.clone(), mailboxes, behaviour));
+        Ok(Self { config, secrets, engine, intake, delivery })
+    }
+
+    /// Does everything that is due now, until nothing is: steps, timers, ladders, outbox, audit seals. For tests and the demo,
+    /// which own the clock.
+    ///
+    /// # Errors
+    /// The first trouble of any of them.
+    pub async fn settle(&self) -> anyhow::Result<()> {
+        loop {
+            let mut busy = self.engine.tick_timers().await? > 0;
+            busy |= ladder::tick(&self.engine).await? > 0;
+            busy |= self.engine.tick_worker().await?;
+            busy |= self.delivery.tick().await?;
+            if !busy {
+                break;
+            }
+        }
+        while seal(&self.engine).await? > 0 {}
+        Ok(())
+    }
+}
+
+/// Writes customers, suppliers and users into the database.
+///
+/// # Errors
+/// When the database does not take them.
+pub async fn import(engine: &Engine, customers: &[Customer]) -> anyhow::Result<()> {
+    let mut tx = engine.store.begin().await?;
+    for customer in customers {
+        store::people::import(&mut tx, customer, engine.clock.now()).await?;
+    }
+    Ok(tx.commit().await?)
+}
+
+/// Seals events that have no place in the chain yet. Returns how many.
+pub async fn seal(engine: &Engine) -> Result<usize, StoreError> {
+    let mut tx = engine.store.begin().await?;
+    let sealed = events::seal(&mut tx, 500).await?;
+    tx.commit().await?;
+    Ok(sealed)
+}
+
+async fn open_store(config: &Config, secrets: &Secrets) -> anyhow::Result<Store> {
+    let database = &config.database;
+    if let Some(directory) = sqlite_file(config).and_then(Path::parent) {
+        std::fs::create_dir_all(directory).with_context(|| format!("make {}", directory.display()))?;
+    }
+    let password = match &database.password {
+        Some(reference) => Some(secrets.get(reference).await?),
+        None => None,
+    };
+    Store::open(&database.url, password.as_ref(), database.connections).await.context("open the database")
+}
+
+fn sqlite_file(config: &Config) -> Option<&Path> {
+    config.database.url.strip_prefix("sqlite:").map(Path::new)
+}
+
+async fn media(config: &Config, secrets: &Secrets) -> anyhow::Result<Media> {
+    let password = match &config.outgoing.transport {
+        Transport::Smtp { password: Some(reference), .. } => Some(secrets.get(reference).await?),
+        _ => None,
+    };
+    let mut media = Media::new();
+    media.add(email::email(&config.outgoing, password).await?).map_err(anyhow::Error::msg)?;
+    Ok(media)
+}
+
+/// The key of link tokens: the configured secret, or a file made once beside the SQLite database.
+async fn token_key(config: &Config, secrets: &Secrets) -> anyhow::Result<TokenKey> {
+    if let Some(reference) = &config.web.secret {
+        return Ok(TokenKey::new(secrets.get(reference).await?.expose_secret().as_bytes()));
+    }
+    let Some(database) = sqlite_file(config) else {
+        bail!("web.secret is missing: machines on one database must share the key of their links");
+    };
+    let path = database.with_file_name("secret.key");
+    let fresh = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+    let mut options = std::fs::OpenOptions::new();
+    std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create_new(true), 0o600);
+    match options
+        .open(&path)
+        .and_then(|mut file| std::io::Write::write_all(&mut file, fresh.as_bytes()).and_then(|()| file.sync_all()))
+    {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error).with_context(|| format!("make {}", path.display())),
+    }
+    let key = std::fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+    if key.len() < 32 {
+        bail!("{} is cut short; restore it, or remove it, which makes every link in sent mails void", path.display());
+    }
+    Ok(TokenKey::new(&key))
+}
+
+fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
