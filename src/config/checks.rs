@@ -74,6 +74,14 @@ impl Checks<'_> {
             }
             Ok(_) => {}
         }
+        if web.secret.is_none() && config.database.url.starts_with("postgres") {
+            let what = "the key of links is missing: processes on one PostgreSQL database must share it";
+            self.say(
+                &["database", "url"],
+                what.to_owned(),
+                "add `secret = \"secret:…\"` to [web]: 32 random characters or more",
+            );
+        }
         if let Some(url) = &web.base_url {
             self.web_address(&["web", "base_url"], url);
             if url.ends_with('/') || url.contains(['?', '#']) {

@@ -362,3 +362,10 @@ fn thirty_seconds() -> Span {
 fn sendmail() -> PathBuf {
     "/usr/sbin/sendmail".into()
 }
+
+words! {
+    /// What one process does of all there is to do; by default everything.
+    Role {
+        Intake = "intake", Worker = "worker", Delivery = "delivery", Http = "http", Scheduler = "scheduler",
+    }
+}

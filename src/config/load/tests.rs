@@ -272,8 +272,15 @@ fn relative_paths_start_at_the_directory_of_the_file() {
 #[test]
 fn a_database_in_memory_or_on_a_server_has_no_path() {
     for url in ["sqlite::memory:", "postgres://cs@db.acme.example/cs"] {
-        assert_eq!(accept(&format!("[database]\nurl = \"{url}\"")).database.url, url);
+        let text = format!("[database]\nurl = \"{url}\"\n[web]\nsecret = \"secret:env/KEY\"");
+        assert_eq!(accept(&text).database.url, url);
     }
+}
+
+#[test]
+fn machines_on_one_database_must_share_the_key_of_their_links() {
+    let text = "[database]\nurl = \"postgres://cs@db.acme.example/cs\"";
+    check(text, &["prod.toml:2:7", "the key of links is missing", "add `secret ="]);
 }
 
 /// The file in the repository that shows every key.
