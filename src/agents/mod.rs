@@ -22,6 +22,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
+pub use asking::resolve;
 pub use registry::{Registry, Settings};
 
 use crate::blob::{Blob, BlobError};

@@ -1,12 +1,16 @@
 //! What an operator does to a run: kill, pause, resume. Each answers with the new state or refuses with the reason.
 
+use serde_json::{Map, Value, json};
+
 use super::{Engine, EngineError};
+use crate::agents::resolve;
 use crate::domain::event::Event;
 use crate::domain::failure::Failure;
 use crate::domain::ids::RunId;
+use crate::domain::notice::Draft;
 use crate::domain::run::{self, RunEvent, RunState};
 use crate::store::runs::RunRow;
-use crate::store::{Tx, events, runs};
+use crate::store::{Tx, events, people, runs, workflows};
 
 impl Engine {
     /// Ends a run in any live state, for good. A step in hand finds its fence gone and commits nothing.
@@ -61,6 +65,32 @@ impl Engine {
             .with("details", failure.details.as_str())
             .with("criticality", serde_json::to_value(failure.criticality).unwrap_or_default());
         events::append(tx, &event).await?;
+        self.tell_owner(tx, run, failure).await
+    }
+
+    /// Tells the workflow's owner that a run has failed. An owner who is nobody known is told nothing; the trail has it.
+    async fn tell_owner(&self, tx: &mut Tx, run: &RunRow, failure: &Failure) -> Result<(), EngineError> {
+        let Some(owner) = workflows::get(tx, &run.workflow_hash).await?.owner else { return Ok(()) };
+        let users = people::users(tx, &run.customer).await?;
+        let mut data = Map::new();
+        data.insert("title".into(), format!("{} failed", run.name).into());
+        data.insert("text".into(), format!("{}.", failure.details).into());
+        let fact = |label: &str, value: &str| json!({ "label": label, "value": value });
+        let subject = run.origin.get("subject").and_then(Value::as_str).unwrap_or("-");
+        data.insert("facts".into(), json!([fact("Reason", &failure.reason), fact("Mail", subject)]));
+        for asked in resolve(&[owner], &users) {
+            let draft = Draft {
+                medium: "email".into(),
+                person: asked.person,
+                address: asked.address,
+                template: "notify".into(),
+                data: data.clone(),
+                attachments: vec![],
+                answerable: false,
+                in_reply_to: None,
+            };
+            self.write_notice(tx, run, None, &draft).await?;
+        }
         Ok(())
     }
 }
