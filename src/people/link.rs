@@ -1,17 +1,18 @@
 //! Links: what the page behind one shows, and the answer that its form posts. Looking never changes anything.
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use serde_json::{Map, Value};
 
 use crate::domain::crash;
 use crate::domain::notice::Attachment;
 use crate::domain::token::token_hash;
-use crate::domain::wait::{Answer, Channel, Choice, WaitStatus};
+use crate::domain::wait::{Answer, Channel, Choice, WaitKind, WaitStatus};
 use crate::engine::decide::{Decided, Ending};
 use crate::engine::{Engine, EngineError};
 use crate::store::tokens::TokenRow;
 use crate::store::waits::WaitRow;
-use crate::store::{Tx, notices, people, runs, tokens, waits};
+use crate::store::{Tx, notices, people, runs, tokens, waits, workflows};
 
 /// What a link shows to the person it was sent to.
 #[derive(Debug, Clone)]
@@ -19,8 +20,14 @@ pub struct LinkView {
     /// `AP-000123`
     pub run: String,
     pub customer: String,
+    /// What is wanted: a decision, or that something is sent.
+    pub kind: WaitKind,
     /// Who the link was sent to, as people call them.
     pub person: String,
+    /// Everybody whose answer counts, as people call them.
+    pub asked: Vec<String>,
+    /// Where the people of this run read their clocks.
+    pub zone: Tz,
     pub question: String,
     /// What the mail showed: `facts`, `checks`, `note`, `due`.
     pub shown: Map<String, Value>,
@@ -69,9 +76,18 @@ pub async fn look(engine: &Engine, token: &str) -> Result<Option<LinkView>, Engi
         (WaitStatus::Expired, _) => LinkState::Over("The time to answer has run out.".into()),
         _ => LinkState::Over("This request has been withdrawn.".into()),
     };
-    let person = called(&row.person);
-    let question = wait.question.clone();
-    Ok(Some(LinkView { run: run.name, customer: run.customer, person, question, shown, documents, state }))
+    Ok(Some(LinkView {
+        kind: wait.kind,
+        person: called(&row.person),
+        asked: wait.asked.iter().map(|asked| called(&asked.person)).collect(),
+        zone: workflows::get(&mut tx, &run.workflow_hash).await?.calendar.zone,
+        run: run.name,
+        customer: run.customer,
+        question: wait.question,
+        shown,
+        documents,
+        state,
+    }))
 }
 
 /// What a posted answer came to.
