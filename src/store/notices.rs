@@ -149,3 +149,9 @@ pub async fn count_since(tx: &mut Tx, address: &str, template: &str, since: Date
     );
     Ok(fetch!(one Count, tx, sql, address, template, since)?.count)
 }
+
+/// How many notices are in one status.
+pub async fn count_of(tx: &mut Tx, status: NoticeStatus) -> Result<i64, StoreError> {
+    let sql = format!("select count(*) as {} from notices where status = $1", Count::COLUMNS);
+    Ok(fetch!(one Count, tx, sql, status.as_str())?.count)
+}
