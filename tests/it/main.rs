@@ -8,6 +8,8 @@ mod imap_rig;
 mod mailbox;
 mod mailbox_faults;
 mod outgoing;
+mod pages;
+mod pages_browser;
 mod pdf;
 mod rig;
 mod tidy;

@@ -1,0 +1,116 @@
+//! Messages: what came in, what became of each, and why.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use chrono_tz::Tz;
+use serde::Serialize;
+use serde_json::json;
+
+use super::Web;
+use super::page::{self, PageError};
+use super::run;
+use super::shown::{self, Moment};
+use crate::domain::ids::MessageId;
+use crate::store::messages::MessageRow;
+use crate::store::{Tx, events, messages, runs};
+
+/// Messages on the page.
+const MOST: i64 = 100;
+
+/// Mailboxes have no calendar; their times are told in this zone.
+const ZONE: Tz = Tz::UTC;
+
+#[derive(Serialize)]
+struct Line {
+    id: String,
+    mailbox: String,
+    from: Option<String>,
+    subject: Option<String>,
+    /// `waiting` until a verdict stands.
+    verdict: String,
+    reason: String,
+    run: Option<String>,
+    received: Moment,
+    duplicate: bool,
+}
+
+/// GET: the latest messages.
+pub(super) async fn list(State(web): State<Arc<Web>>) -> Result<Response, PageError> {
+    let mut tx = web.engine.store.read().await?;
+    let mut lines = vec![];
+    for message in messages::latest(&mut tx, MOST).await? {
+        lines.push(line(&mut tx, message).await?);
+    }
+    let full = lines.len() as i64 == MOST;
+    let values = json!({ "root": "", "here": "messages", "lines": lines, "full": full, "most": MOST });
+    Ok(page::page(StatusCode::OK, "mails.html", values))
+}
+
+/// GET: one message with the explanation of its verdict.
+pub(super) async fn one(State(web): State<Arc<Web>>, Path(id): Path<String>) -> Result<Response, PageError> {
+    let missing = PageError::NotFound("message");
+    let Ok(id) = id.parse::<MessageId>() else { return Err(missing) };
+    let mut tx = web.engine.store.read().await?;
+    let message = match messages::get(&mut tx, id).await {
+        Err(error) if error.is_not_found() => return Err(missing),
+        found => found?,
+    };
+    let mut parts = vec![];
+    for part in messages::parts(&mut tx, id).await? {
+        let (name, size) = (part.name.unwrap_or_default(), shown::size(part.size_bytes.unsigned_abs()));
+        parts.push(
+            json!({ "name": name, "size": size, "kind": part.kind, "role": part.role, "declared": part.declared_type }),
+        );
+    }
+    let timeline: Vec<_> = events::of_message(&mut tx, id).await?.iter().map(|event| run::line(event, ZONE)).collect();
+    let values = json!({
+        "root": "../",
+        "here": "message",
+        "parts": parts,
+        "timeline": timeline,
+        "uid": message.uid,
+        "size": shown::size(message.size_bytes.unsigned_abs()),
+        "message_id": message.header_message_id,
+        "raw_sha256": message.raw_sha256,
+        "duplicate_of": message.duplicate_of.map(|id| id.to_string()),
+        "decided": message.decided_at.map(|at| shown::moment(at, ZONE)),
+        "flagged": message.flagged_at.map(|at| shown::moment(at, ZONE)),
+        "attempts": message.attempts,
+        "facts": message.explanation.as_ref().map(|told| shown::facts(&told.facts)).unwrap_or_default(),
+        "explanation": message.explanation.as_ref().map(|told| {
+            json!({
+        "guard": told.guard,
+        "ruleset": told.ruleset,
+        "rule": told.rule,
+        "score": told.score,
+        "signals": told.signals,
+        "rules": told.rules,
+        "nearest_miss": told.nearest_miss,
+    })
+        }),
+        "message": line(&mut tx, message).await?,
+    });
+    Ok(page::page(StatusCode::OK, "mail.html", values))
+}
+
+async fn line(tx: &mut Tx, message: MessageRow) -> Result<Line, PageError> {
+    let run = match message.run_id {
+        Some(run) => Some(runs::get(tx, run).await?.name),
+        None => None,
+    };
+    let waits = message.error.map(|error| format!("tried {} times: {error}", message.attempts));
+    Ok(Line {
+        id: message.id.to_string(),
+        mailbox: message.mailbox,
+        from: message.from_address,
+        subject: message.subject,
+        verdict: message.verdict.unwrap_or_else(|| "waiting".into()),
+        reason: message.reason.or(waits).unwrap_or_else(|| "not read yet".into()),
+        run,
+        received: shown::moment(message.received_at.unwrap_or(message.listed_at), ZONE),
+        duplicate: message.duplicate_of.is_some(),
+    })
+}

@@ -1,0 +1,51 @@
+//! The link page in a real Chromium, at the size of a phone: open, look, approve, see the receipt.
+
+use countersign::domain::wait::{Effect, WaitStatus};
+use countersign::store::{answers, waits};
+use serde_json::json;
+
+use crate::browser::Browser;
+use crate::pages::World;
+
+#[tokio::test]
+async fn browser_approves_on_a_phone_and_two_windows_decide_once() {
+    let world = World::start().await;
+    let run = world.ask_approval(json!({})).await;
+    let token = &world.tokens(run).await[0];
+    let link = format!("{}/l/{token}", world.url);
+    let before = world.state(run).await;
+
+    let (first, second) = (Browser::start(375, 812).await, Browser::start(375, 812).await);
+    for browser in [&first, &second] {
+        browser.open(&link).await;
+        assert_eq!(
+            browser.find("h1").await.text().await,
+            "Approve invoice 4711 from Nordwind Papier GmbH over 1,190.00 EUR?"
+        );
+        let widths = browser.script("return [document.documentElement.scrollWidth, innerWidth]").await;
+        assert_eq!(widths, json!([375, 375]), "nothing sticks out");
+        assert_eq!(browser.find("dl div:nth-child(4) dd").await.text().await, "1,190.00 EUR");
+        // The policy lets our own style through: its hash fits.
+        let colour = "return getComputedStyle(document.querySelector('button')).backgroundColor";
+        assert_eq!(browser.script(colour).await, "rgb(11, 87, 208)");
+    }
+    assert_eq!(world.state(run).await, before, "looking decides nothing");
+
+    first.find("#comment").await.type_text("fine by me").await;
+    first.find("button[value=approve]").await.click().await;
+    let receipt = first.find("#receipt").await.text().await;
+    assert!(receipt.contains("Approved") && receipt.contains("Olivia Okafor (you)"), "{receipt}");
+    assert!(receipt.contains("fine by me") && first.url().await == link, "{receipt}");
+
+    // The other window still shows the form.
+    second.find("button[value=reject]").await.click().await;
+    assert_eq!(second.find("#receipt").await.text().await, receipt);
+    second.open(&link).await;
+    assert_eq!(second.find("#receipt").await.text().await, receipt);
+
+    let mut tx = world.engine.store.read().await.expect("read");
+    let wait = &waits::of_run(&mut tx, run).await.expect("waits")[0];
+    let effects: Vec<_> =
+        answers::of_wait(&mut tx, wait.id).await.expect("answers").iter().map(|said| said.effect).collect();
+    assert_eq!((wait.status, effects), (WaitStatus::Answered, vec![Effect::Decided, Effect::Late]));
+}
