@@ -15,12 +15,13 @@ use crate::agents::{Registry, Settings};
 use crate::blob;
 use crate::config::diagnostic::Diagnostic;
 use crate::config::secret::Secrets;
-use crate::config::sections::{Config, Transport};
+use crate::config::sections::{Config, Mailbox, Transport};
 use crate::config::{load, people, workflows};
 use crate::delivery::{Delivery, ReplyAddress};
 use crate::domain::clock::SharedClock;
 use crate::domain::person::Customer;
 use crate::domain::token::TokenKey;
+use crate::domain::workflow::nearest;
 use crate::engine::Engine;
 use crate::intake::{Behaviour, Intake};
 use crate::mime;
@@ -87,6 +88,9 @@ pub fn check(file: &Path) -> Result<Checked, Vec<Diagnostic>> {
     let templates = Templates::load(config.files.templates.as_deref()).map_err(|errors| told.extend(errors)).ok();
     let people = config.files.people.as_deref().map(people::load).transpose();
     let customers = people.map_err(|errors| told.extend(errors)).ok().flatten();
+    if let (Some(file), Some(known)) = (&config.files.people, &customers) {
+        told.extend(strangers(file, &config, known));
+    }
     // Without templates every name in a rule would be reported as unknown.
     let behaviour = templates.as_ref().map(|templates| behaviour(&config, &agents, templates));
     let behaviour = behaviour.transpose().map_err(|errors| told.extend(errors)).ok().flatten();
@@ -100,6 +104,19 @@ pub fn check(file: &Path) -> Result<Checked, Vec<Diagnostic>> {
         }),
         _ => Err(told),
     }
+}
+
+/// Mailboxes whose customer the people file does not know: all their mail would come from strangers.
+fn strangers(file: &Path, config: &Config, known: &[Customer]) -> Vec<Diagnostic> {
+    let is_known = |name: &str| known.iter().any(|customer| customer.name == name);
+    let unknown = config.mailboxes.iter().filter(|mailbox| !is_known(&mailbox.customer));
+    let complain = |mailbox: &Mailbox| {
+        let what = format!("has no customer `{}`, which mailbox `{}` belongs to", mailbox.customer, mailbox.name);
+        let near = nearest(&mailbox.customer, known.iter().map(|customer| customer.name.as_str()));
+        let mend = near.map_or_else(|| "add a [[customer]]".to_owned(), |near| format!("did you mean `{near}`?"));
+        Diagnostic::whole(file, what, Some(mend))
+    };
+    unknown.map(complain).collect()
 }
 
 /// Diagnostics one after the other, as compilers show them.
@@ -153,7 +170,7 @@ impl App {
             media: media(&config, &secrets).await?,
             templates,
             from: compose::address(&config.outgoing.from).context("outgoing.from")?,
-            base_url: config.web.base_url.clone().or_else(|| Some(format!("http://{}", config.web.listen))),
+            base_url: config.web.base_url.clone(),
             mailboxes: ReplyAddress::of(&mailboxes),
         });
         let intake = Arc::new(Intake::new(Arc::clone(&engine), config.limits.clone(), mailboxes, behaviour));

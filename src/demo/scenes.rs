@@ -164,7 +164,8 @@ async fn finish(stage: &mut Stage, name: &str) -> anyhow::Result<()> {
 async fn tell_messages(stage: &mut Stage) -> anyhow::Result<()> {
     let mut tx = stage.app.engine.store.read().await?;
     for message in messages::latest(&mut tx, 50).await? {
-        if stage.told.insert(message.id) {
+        if !stage.told.contains(&message.id) {
+            stage.told.push(message.id);
             let (verdict, reason) = (message.verdict.unwrap_or_default(), message.reason.unwrap_or_default());
             say(stage, &format!("  -> {verdict}: {reason}"));
         }

@@ -1,6 +1,5 @@
 //! The stage: a directory with the demo's files, the product built on it, a mailbox to drop mail into, and pages.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -40,8 +39,8 @@ pub struct Stage {
     pub base_url: String,
     /// Whatever came out otherwise than expected.
     pub surprises: Vec<String>,
-    /// Messages that the story has told of.
-    pub told: BTreeSet<MessageId>,
+    /// Messages that the story has told of, in the order in which they arrived.
+    pub told: Vec<MessageId>,
     temporary: bool,
     stop: Arc<Notify>,
     pages: JoinHandle<std::io::Result<()>>,
@@ -79,7 +78,7 @@ impl Stage {
         let stopped = Arc::clone(&stop);
         let pages = tokio::spawn(http::serve(listener, app.web().await?, async move { stopped.notified().await }));
         let base_url = format!("http://{address}");
-        Ok(Self { app, clock, dir, base_url, surprises: vec![], told: BTreeSet::new(), temporary, stop, pages })
+        Ok(Self { app, clock, dir, base_url, surprises: vec![], told: vec![], temporary, stop, pages })
     }
 
     /// Lets time pass, and everything that is due then happen.

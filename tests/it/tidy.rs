@@ -8,7 +8,7 @@ use reader::{File, words};
 
 /// The areas of `src/` by floor, from the ground up. Imports run downwards only; siblings never import each other, but
 /// config may use the words of the domain. Files directly in `src/` are the roof and may use everything.
-const FLOORS: [&[&str]; 7] = [
+const FLOORS: [&[&str]; 9] = [
     &["domain", "config"],
     &["store", "blob", "mime", "mailbox", "rules", "notify"],
     &["agents"],
@@ -16,6 +16,8 @@ const FLOORS: [&[&str]; 7] = [
     &["people", "delivery", "reports"],
     &["intake"],
     &["http", "cli"],
+    &["app"],
+    &["demo"],
 ];
 
 /// A longer file has a seam.
@@ -26,7 +28,7 @@ const PANICS: [&str; 6] = [".unwrap()", ".expect(", "panic!(", "todo!(", "unimpl
 
 /// File and code of a line that may panic, because the program's own text is at fault then. An entry that fits nothing
 /// is a complaint.
-const MAY_PANIC: &[(&str, &str)] = &[];
+const MAY_PANIC: &[(&str, &str)] = &[("src/agents/invoice/fields.rs", "Regex::new($source).expect(")];
 
 /// What the top level of the repository holds: see ARCHITECTURE.md; `benches`, `fuzz` and `examples` are cargo's.
 const TOP_LEVEL: &str = ".ci .gitignore .rustfmt.toml ARCHITECTURE.md Cargo.lock Cargo.toml LICENSE README.md \
