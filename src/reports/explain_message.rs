@@ -1,0 +1,148 @@
+//! Why a message went where it went, and what would have changed it, in plain sentences. Pure.
+
+use super::picture::MessagePicture;
+use super::text;
+use crate::domain::verdict::{ConditionTrace, Explanation, RuleTrace};
+use crate::store::messages::MessageRow;
+
+/// The explanation of one message.
+pub fn explain(picture: &MessagePicture) -> String {
+    let row = &picture.row;
+    let from = row.from_address.as_deref().map_or_else(String::new, |from| format!(" from {}", text::one_line(from)));
+    let subject = row.subject.as_deref().map_or_else(String::new, |about| format!(" \"{}\"", text::one_line(about)));
+    let received = text::instant(row.received_at.unwrap_or(row.listed_at));
+    let mut told = format!("The message{subject}{from} came to mailbox {} on {received}.\n", row.mailbox);
+    let Some(verdict) = &row.verdict else {
+        told.push_str(&undecided(row));
+        return told;
+    };
+    let reason = row.reason.as_deref().map(text::sentence).unwrap_or_default();
+    told.push_str(&format!("{}: {reason}\n", verdict_in_words(verdict)));
+    if let Some(run) = &picture.run {
+        let did = if verdict == "start" { "It started" } else { "It belongs to" };
+        told.push_str(&format!(
+            "{did} {}, which is {}; see `countersign explain {}`.\n",
+            run.name, run.status, run.name
+        ));
+    }
+    for answer in &picture.answers {
+        let choice = answer.choice.map_or_else(|| "nothing that decides".to_owned(), |choice| choice.to_string());
+        let who = text::one_line(&answer.person);
+        told.push_str(&format!("It was heard as {choice} from {who}; effect: {}.\n", answer.effect));
+        told.push_str(&format!("The sender was verified so: {}.\n", text::one_line(&answer.verified)));
+    }
+    if let Some(explanation) = &row.explanation {
+        told.push_str(&why(picture, explanation));
+    }
+    told
+}
+
+fn undecided(row: &MessageRow) -> String {
+    let mut told = String::from("It has no verdict yet: it is listed, and waits to be taken in.\n");
+    if let Some(error) = &row.error {
+        let times = if row.attempts == 1 { "time" } else { "times" };
+        let error = text::one_line(error);
+        told.push_str(&format!(
+            "It was tried {} {times} and will be tried again; the last time: {error}.\n",
+            row.attempts
+        ));
+    }
+    told
+}
+
+fn verdict_in_words(verdict: &str) -> &str {
+    match verdict {
+        "start" => "It starts a workflow",
+        "resume" => "It answers a run",
+        "ignore" => "It is ignored",
+        "quarantine" => "It is in quarantine",
+        "reply" => "It got an answer by template, and starts nothing",
+        other => other,
+    }
+}
+
+fn why(picture: &MessagePicture, explanation: &Explanation) -> String {
+    let mut told = String::from("\nWHY\n");
+    if let Some(guard) = &explanation.guard {
+        told.push_str(&format!(
+            "  The guard `{guard}` settled it before any rule looked at it. Guards cannot be switched off.\n"
+        ));
+        told.push_str(&format!("\nWHAT WOULD HAVE CHANGED IT\n  {}\n", guard_mend(guard, picture)));
+        return told;
+    }
+    let (matched, passed): (Vec<_>, Vec<_>) = explanation.rules.iter().partition(|rule| rule.matched);
+    match (matched.first(), &explanation.rule) {
+        (Some(rule), _) => {
+            told.push_str(&format!("  Rule `{}` ({}) matched:\n", rule.rule, rule.at));
+            told.extend(rule.conditions.iter().map(|condition| format!("  - {}\n", fulfilled(condition))));
+        }
+        (None, Some(rule)) => told.push_str(&format!("  Rule `{rule}` matched.\n")),
+        (None, None) => told.push_str("  No rule matched, so the default of the rule files decided.\n"),
+    }
+    if !explanation.signals.is_empty() {
+        told.push_str(&format!("  Its score is {}:\n", explanation.score));
+        for hit in &explanation.signals {
+            let because = text::one_line(&hit.because);
+            told.push_str(&format!("  - {:+} {}, because {because}\n", hit.points, hit.signal));
+        }
+    }
+    if !passed.is_empty() {
+        told.push_str("\nRULES PASSED OVER, IN THEIR ORDER\n");
+        told.extend(passed.into_iter().map(passed_over));
+    }
+    told.push_str("\nWHAT WOULD HAVE CHANGED IT\n");
+    match &explanation.nearest_miss {
+        Some(miss) => {
+            let miss = text::one_line(miss);
+            let it = if miss.starts_with("would ") { "It " } else { "" };
+            told.push_str(&format!("  {it}{miss}.\n"));
+        }
+        None if explanation.rule.is_some() => told.push_str("  Nothing stands before this rule; only an edit of it.\n"),
+        None => told.push_str("  There is no rule that could have matched it.\n"),
+    }
+    told
+}
+
+fn passed_over(rule: &RuleTrace) -> String {
+    let failed: Vec<_> = rule.conditions.iter().filter(|condition| failed(condition)).collect();
+    let shown = if failed.is_empty() { rule.conditions.iter().collect() } else { failed };
+    let why: Vec<_> = shown
+        .iter()
+        .map(|told| format!("`{}`: {}", text::one_line(&told.condition), text::one_line(&told.because)))
+        .collect();
+    format!("  `{}` ({})\n{}", rule.rule, rule.at, why.iter().map(|why| format!("  - {why}\n")).collect::<String>())
+}
+
+/// A condition that kept its rule from matching; one behind `unless` does so when it holds.
+fn failed(condition: &ConditionTrace) -> bool {
+    condition.held == condition.condition.starts_with("unless ")
+}
+
+fn fulfilled(condition: &ConditionTrace) -> String {
+    format!("`{}`: {}", text::one_line(&condition.condition), text::one_line(&condition.because))
+}
+
+/// What a person can do about the decision of a guard.
+fn guard_mend(guard: &str, picture: &MessagePicture) -> String {
+    match guard {
+        "own-mail" => "Nothing: mail that we sent ourselves never starts anything.".into(),
+        "loop" => "Fewer servers on its way: mend the forwarding that sends it in circles.".into(),
+        "duplicate" => {
+            let first = picture.original.as_ref().map_or_else(String::new, |first| {
+                format!(" The first one is message {}, received {}.", first.id, text::instant(first.listed_at))
+            });
+            format!("Another content: the very same mail had been dealt with.{first}")
+        }
+        "correlation" => "No reference to a notice of ours: the rules would then have screened it as new mail.".into(),
+        "bounce" => "Nothing: it reports on a mail that is not ours.".into(),
+        "auto-reply" => "Being written by a person: the rules never see automatic replies.".into(),
+        "unparsable" => "Being well-formed: its raw bytes are kept; ask the sender to send it again.".into(),
+        "too-large" => "A smaller mail, or a larger `limits.message_bytes` in the configuration.".into(),
+        "gone" => "Being there still when it was fetched: leave the mailbox to countersign alone.".into(),
+        "attempts" => "The trouble named above not coming back: mend it, then inject the message again.".into(),
+        "uid-validity" => {
+            "Nothing: the server renumbered the mailbox; the mail is taken in under its new number.".into()
+        }
+        _ => "See the reason above.".into(),
+    }
+}

@@ -1,0 +1,294 @@
+//! Why a run stands where it stands: why it waits and on whom, what happens next and when, what was said, why it failed.
+//! In plain sentences. Pure.
+
+use chrono::{DateTime, Utc};
+
+use super::picture::RunPicture;
+use super::show_run::{rung_in_words, rungs_ahead};
+use super::text;
+use super::waiting::waiting;
+use crate::domain::failure::Failure;
+use crate::domain::run::RunStatus;
+use crate::domain::step::StepStatus;
+use crate::domain::wait::{Effect, RungAction, WaitKind, WaitStatus};
+use crate::domain::workflow::OnError;
+use crate::store::answers::AnswerRow;
+use crate::store::waits::WaitRow;
+
+/// The explanation of one run at an instant.
+pub fn explain(picture: &RunPicture, now: DateTime<Utc>) -> String {
+    let mut told = opening(picture, now);
+    let open: Vec<_> = picture.waits.iter().filter(|wait| wait.status == WaitStatus::Open).collect();
+    if picture.run.held {
+        told.push_str(&held(picture));
+    }
+    for wait in &open {
+        told.push_str(&why_it_waits(picture, wait, now));
+    }
+    told.push_str(&retries(picture));
+    if !picture.run.status.is_final() {
+        told.push_str(&ahead(picture, &open));
+    }
+    told.push_str(&climbed(picture));
+    told.push_str(&said(&picture.answers));
+    told.push_str(&unsent(picture));
+    told
+}
+
+/// What it is and how it stands, in one paragraph.
+fn opening(picture: &RunPicture, now: DateTime<Utc>) -> String {
+    let run = &picture.run;
+    let name = &run.name;
+    let origin = |key: &str| run.origin.get(key).and_then(|value| value.as_str()).map(text::one_line);
+    let cause = match (origin("subject"), origin("from")) {
+        (Some(subject), Some(from)) => format!(" for the mail \"{subject}\" from {from}"),
+        _ => String::new(),
+    };
+    let launched = text::instant(run.created_at);
+    let mut told = format!("{name} runs {} version {}{cause}, since {launched}.\n", run.workflow, run.workflow_version);
+    let ended = run.finished_at.map_or_else(|| "at an unknown time".into(), text::instant);
+    let took = run.finished_at.map(|at| text::lasted(at - run.created_at)).unwrap_or_default();
+    match run.status {
+        RunStatus::Queued => told.push_str("It is queued, and goes on as soon as a worker is free.\n"),
+        RunStatus::Running => told.push_str(&in_hand(picture, now)),
+        RunStatus::Waiting => told.push_str(&it_waits(picture)),
+        RunStatus::Completed => {
+            told.push_str(&format!("It was completed on {ended}, after {took}.\n"));
+            told.push_str(&outcomes(picture));
+        }
+        RunStatus::Failed => {
+            told.push_str(&format!("It failed on {ended}, after {took}.\n"));
+            told.push_str(&why_it_failed(picture));
+        }
+        RunStatus::Killed => {
+            let by = picture.last_event("run.killed").map_or("an operator", |event| event.actor.as_str());
+            let by = text::one_line(by);
+            told.push_str(&format!("{by} killed it on {ended}, after {took}. It will not go on.\n"));
+        }
+    }
+    told
+}
+
+fn it_waits(picture: &RunPicture) -> String {
+    let open: Vec<_> = picture.waits.iter().filter(|wait| wait.status == WaitStatus::Open).cloned().collect();
+    let on = waiting(&picture.run, &open).map(|waiting| waiting.on).unwrap_or_default();
+    if on.is_empty() { "It waits for its time.\n".into() } else { format!("It waits for {}.\n", text::list(&on)) }
+}
+
+fn in_hand(picture: &RunPicture, now: DateTime<Utc>) -> String {
+    let running = picture.steps.iter().filter(|step| step.status == StepStatus::Running);
+    let steps: Vec<_> = running
+        .map(|step| format!("step {} (attempt {}, since {})", step.name, step.attempt, text::instant(step.started_at)))
+        .collect();
+    let what = if steps.is_empty() { "what comes next".to_owned() } else { text::list(&steps) };
+    match picture.run.lease_until {
+        Some(until) if until < now => {
+            format!("The process that worked on {what} has said nothing since; another one takes over.\n")
+        }
+        _ => format!("A worker has {what} in hand.\n"),
+    }
+}
+
+fn held(picture: &RunPicture) -> String {
+    let run = &picture.run;
+    let (by, since) = match picture.last_event("run.paused") {
+        Some(event) => (text::one_line(&event.actor), format!(" since {}", text::instant(event.at))),
+        None => ("an operator".into(), String::new()),
+    };
+    let name = &run.name;
+    format!(
+        "It is held by {by}{since}: no step starts until `countersign resume {name}`. Answers are still taken, and \
+         reminders still go out.\n"
+    )
+}
+
+fn why_it_waits(picture: &RunPicture, wait: &WaitRow, now: DateTime<Utc>) -> String {
+    let since = format!("since {} ({})", text::instant(wait.opened_at), text::lasted(now - wait.opened_at));
+    let asked: Vec<_> = wait.asked.iter().map(|asked| text::one_line(&asked.person)).collect();
+    let question = text::one_line(&wait.question);
+    let step = &wait.step;
+    if wait.kind == WaitKind::Timer {
+        let until = wait.due_at.map_or_else(|| "its time".into(), text::weekday);
+        return format!("Step {step} waits for {until}, {since}. Nobody has to do anything.\n");
+    }
+    let what = match wait.kind {
+        WaitKind::Approval => "an approval from",
+        WaitKind::Reply => "an answer from",
+        _ => "word from",
+    };
+    let mut told = format!("Step {step} waits for {what} {}, {since}:\n  {question}\n", text::list(&asked));
+    let notices = picture.notices.iter().filter(|notice| notice.wait_id == Some(wait.id));
+    let sent: Vec<_> = notices
+        .filter_map(|notice| {
+            Some(format!(
+                "{} to {} on {}",
+                notice.template,
+                text::one_line(&notice.person),
+                text::instant(notice.sent_at?)
+            ))
+        })
+        .collect();
+    if !sent.is_empty() {
+        told.push_str(&format!("Sent so far: {}.\n", text::list(&sent)));
+    }
+    if wait.kind == WaitKind::Approval {
+        let name = &picture.run.name;
+        told.push_str(&format!(
+            "They answer by replying to the mail or on its link; an operator may do it for them: `countersign approve \
+             {name} --as {}`.\n",
+            asked.first().map_or("USER", String::as_str)
+        ));
+    }
+    told
+}
+
+/// Steps that failed and are tried again.
+fn retries(picture: &RunPicture) -> String {
+    let failed = picture.steps.iter().filter(|step| step.status == StepStatus::FailureRetry);
+    let mut told = String::new();
+    for step in failed {
+        let why = step.failure.as_ref().map_or_else(|| "failed".into(), |failure| failure.0.to_string());
+        let when = step.retry_at.map_or_else(|| "soon".into(), text::weekday);
+        told.push_str(&format!(
+            "Step {} failed at attempt {} ({why}); the next one is {when}.\n",
+            step.name, step.attempt
+        ));
+    }
+    told
+}
+
+/// What happens by itself, and when.
+fn ahead(picture: &RunPicture, open: &[&WaitRow]) -> String {
+    let mut told = String::new();
+    for wait in open {
+        let mut asked: Vec<_> = wait.asked.iter().map(|asked| text::one_line(&asked.person)).collect();
+        for (at, rung) in rungs_ahead(wait) {
+            let what = match &rung.action {
+                RungAction::Expire { failure } => expiry(picture, wait, failure),
+                action => rung_in_words(action, &asked),
+            };
+            told.push_str(&format!("  {at}  {what}\n"));
+            // Who is asked by then is who later rungs speak of.
+            if let RungAction::Escalate { to, replace, .. } = &rung.action {
+                if *replace {
+                    asked.clear();
+                }
+                asked.extend(to.iter().map(|asked| text::one_line(&asked.person)));
+            }
+        }
+    }
+    if let Some(at) = picture.run.deadline_at {
+        told.push_str(&format!("  {}  the run fails, because its deadline passes\n", text::weekday(at)));
+    }
+    let asks = open.iter().any(|wait| wait.kind != WaitKind::Timer);
+    match (told.is_empty(), asks) {
+        (false, true) => format!("\nWHAT HAPPENS NEXT IF NOBODY ANSWERS\n{told}"),
+        (false, false) => format!("\nWHAT HAPPENS NEXT\n{told}"),
+        (true, true) => "Nothing happens by itself: it waits until somebody answers.\n".into(),
+        (true, false) => told,
+    }
+}
+
+/// What giving up does to the run.
+fn expiry(picture: &RunPicture, wait: &WaitRow, failure: &Failure) -> String {
+    let goes_on = picture.workflow.step(&wait.step).is_some_and(|step| step.on_error == OnError::Continue);
+    let then = if goes_on { "the run goes on without an answer; its step fails" } else { "the run fails" };
+    format!("{then} with {}: {}", failure.reason, text::one_line(&failure.details))
+}
+
+/// What was done because nobody answered.
+fn climbed(picture: &RunPicture) -> String {
+    let mut told = String::new();
+    for event in picture.events.iter().filter(|event| event.kind == "wait.climbed") {
+        let field = |key: &str| event.data.get(key).map(text::value).unwrap_or_default();
+        let done = match field("action").as_str() {
+            "remind" => format!("reminded {}", field("asked")),
+            "escalate" => format!("escalated: asked since then: {}", field("asked")),
+            "expire" => "gave up waiting".into(),
+            other => other.to_owned(),
+        };
+        let step = event.step.as_deref().unwrap_or_default();
+        told.push_str(&format!("  {}  {step}: {done}\n", text::instant(event.at)));
+    }
+    if told.is_empty() { told } else { format!("\nWHAT WAS DONE ABOUT THE SILENCE\n{told}") }
+}
+
+/// Everything that was said, and what it did.
+fn said(answers: &[AnswerRow]) -> String {
+    if answers.is_empty() {
+        return String::new();
+    }
+    let line = |answer: &AnswerRow| {
+        let who = text::one_line(&answer.person);
+        let said = match (answer.choice, answer.comment.as_deref().map(text::short)) {
+            (Some(choice), Some(comment)) => format!("{choice}, with the words \"{comment}\""),
+            (Some(choice), None) => choice.to_string(),
+            (None, Some(comment)) => format!("\"{comment}\""),
+            (None, None) => "nothing that can be read".into(),
+        };
+        let at = text::instant(answer.at);
+        format!(
+            "  {at}  {who} by {}: {said}; {} ({})\n",
+            answer.via,
+            effect(answer.effect),
+            text::one_line(&answer.verified)
+        )
+    };
+    format!("\nWHAT WAS SAID SO FAR\n{}", answers.iter().map(line).collect::<String>())
+}
+
+fn effect(effect: Effect) -> &'static str {
+    match effect {
+        Effect::Decided => "it decided",
+        Effect::Repeated => "it repeated what had been said",
+        Effect::Late => "it came too late",
+        Effect::Comment => "it decided nothing",
+        Effect::Ambiguous => "it could be read in two ways and decided nothing",
+        Effect::Refused => "it was refused",
+    }
+}
+
+/// Notices that did not go out: whoever should have got them may not know.
+fn unsent(picture: &RunPicture) -> String {
+    let mut told = String::new();
+    for notice in &picture.notices {
+        let Some(error) = notice.error.as_deref().filter(|_| notice.sent_at.is_none()).map(text::short) else {
+            continue;
+        };
+        let (template, person) = (&notice.template, text::one_line(&notice.person));
+        told.push_str(&format!("  {template} to {person} is {}: {error}\n", notice.status));
+    }
+    if told.is_empty() { told } else { format!("\nNOT SENT\n{told}") }
+}
+
+fn why_it_failed(picture: &RunPicture) -> String {
+    let Some(failure) = &picture.run.failure else { return String::new() };
+    let mut told = format!("The reason is {}: {}\n", failure.reason, text::sentence(&failure.details));
+    let criticality = serde_json::to_value(failure.criticality).unwrap_or_default();
+    told.push_str(&format!("It is of {} criticality.\n", criticality.as_str().unwrap_or("unknown")));
+    if let Some(step) = picture.steps.iter().find(|step| step.failure.as_ref().is_some_and(|f| f.0 == failure.0)) {
+        told.push_str(&format!("It failed in step {} ({}), at attempt {}.\n", step.name, step.agent, step.attempt));
+    }
+    for wait in picture.waits.iter().filter(|wait| wait.status == WaitStatus::Expired) {
+        let asked: Vec<_> = wait.asked.iter().map(|asked| text::one_line(&asked.person)).collect();
+        let question = text::one_line(&wait.question);
+        told.push_str(&format!("{} had been asked, and did not answer: {question}\n", text::list(&asked)));
+    }
+    told
+}
+
+fn outcomes(picture: &RunPicture) -> String {
+    let mut told = String::new();
+    for wait in &picture.waits {
+        let (Some(answer), Some(at)) = (&wait.answer, wait.closed_at) else { continue };
+        let by = text::one_line(&answer.by);
+        let at = text::instant(at);
+        told.push_str(&format!("Step {}: {} by {by} ({}) on {at}.\n", wait.step, answer.choice, answer.via));
+    }
+    let skipped = picture.steps.iter().filter(|step| step.status == StepStatus::Skipped);
+    let skipped: Vec<_> = skipped.map(|step| step.name.clone()).collect();
+    if !skipped.is_empty() {
+        told.push_str(&format!("Not needed, so skipped: {}.\n", text::list(&skipped)));
+    }
+    told
+}

@@ -1,0 +1,198 @@
+//! The report: one line per message, what became of it and where it waits, with totals; as a table, CSV or JSON.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Serialize;
+
+use super::csv;
+use super::text;
+use super::waiting::waiting;
+use crate::domain::ids::{MessageId, RunId};
+use crate::domain::run::RunStatus;
+use crate::store::reports::ReportRow;
+use crate::store::{StoreError, Tx, reports, runs};
+
+/// One message in the report. Its JSON keys, and the CSV columns of the same names, are stable.
+#[derive(Debug, Clone, Serialize)]
+pub struct Line {
+    pub message_id: MessageId,
+    pub received_at: DateTime<Utc>,
+    pub customer: String,
+    pub mailbox: String,
+    pub from: Option<String>,
+    pub subject: Option<String>,
+    /// None while it has no verdict.
+    pub verdict: Option<String>,
+    /// Why it has this verdict, or why it has none yet.
+    pub reason: Option<String>,
+    pub run: Option<String>,
+    pub run_id: Option<RunId>,
+    pub run_status: Option<RunStatus>,
+    pub waiting_on: Vec<String>,
+    pub waiting_for: Option<String>,
+    pub failure_reason: Option<String>,
+    pub failure_details: Option<String>,
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// Messages that came since an instant, oldest first; only those whose run has a status, when given.
+pub async fn load(
+    tx: &mut Tx,
+    since: Option<DateTime<Utc>>,
+    status: Option<RunStatus>,
+) -> Result<Vec<Line>, StoreError> {
+    let open = reports::open_waits(tx).await?;
+    let mut lines = vec![];
+    for row in reports::messages_since(tx, since, status).await? {
+        let waiting = match row.run_id {
+            Some(id) if row.run_status.is_some_and(|status| !status.is_final()) => {
+                waiting(&runs::get(tx, id).await?, &open)
+            }
+            _ => None,
+        };
+        let mut line = line(row);
+        if let Some(waiting) = waiting {
+            line.waiting_on = waiting.on;
+            line.waiting_for = Some(waiting.what);
+        }
+        lines.push(line);
+    }
+    Ok(lines)
+}
+
+fn line(row: ReportRow) -> Line {
+    let failure = row.run_failure.map(|failure| failure.0);
+    Line {
+        message_id: row.id,
+        received_at: row.received_at.unwrap_or(row.listed_at),
+        customer: row.customer,
+        mailbox: row.mailbox,
+        from: row.from_address,
+        subject: row.subject,
+        verdict: row.verdict,
+        reason: row.reason.or(row.error),
+        run: row.run_name,
+        run_id: row.run_id,
+        run_status: row.run_status,
+        waiting_on: vec![],
+        waiting_for: None,
+        failure_reason: failure.as_ref().map(|failure| failure.reason.clone()),
+        failure_details: failure.map(|failure| failure.details),
+        finished_at: row.run_finished_at,
+    }
+}
+
+/// The lines as a table with totals below.
+pub fn table(lines: &[Line], width: Option<u16>) -> String {
+    if lines.is_empty() {
+        return "no messages\n".into();
+    }
+    let or_dash = |text: &Option<String>| text.as_deref().unwrap_or("-").to_owned();
+    let rows = lines.iter().map(|line| {
+        vec![
+            text::instant(line.received_at),
+            line.mailbox.clone(),
+            or_dash(&line.from),
+            or_dash(&line.subject),
+            line.verdict.clone().unwrap_or_else(|| "in flight".into()),
+            or_dash(&line.reason),
+            or_dash(&line.run),
+            line.run_status.map_or_else(|| "-".into(), |status| status.to_string()),
+            where_it_is(line),
+            text::maybe_instant(line.finished_at),
+        ]
+    });
+    let head = [
+        "RECEIVED",
+        "MAILBOX",
+        "FROM",
+        "SUBJECT",
+        "VERDICT",
+        "REASON",
+        "RUN",
+        "STATUS",
+        "WAITING ON, OR FAILED WITH",
+        "FINISHED",
+    ];
+    let table = text::table(&head, rows.collect(), width);
+    let by_verdict = count(lines.iter().map(|line| line.verdict.as_deref().unwrap_or("in flight")));
+    // A run that several messages belong to counts once.
+    let runs: BTreeMap<_, _> = lines.iter().filter_map(|line| Some((line.run_id?, line.run_status?))).collect();
+    let by_status = count(runs.values().map(|status| status.as_str()));
+    let messages = format!("{} message{}", lines.len(), if lines.len() == 1 { "" } else { "s" });
+    let of_runs = format!("{} run{}", runs.len(), if runs.len() == 1 { "" } else { "s" });
+    format!("{table}\n{messages}{by_verdict}\n{of_runs}{by_status}\n")
+}
+
+fn where_it_is(line: &Line) -> String {
+    match (&line.waiting_for, &line.failure_reason) {
+        (Some(what), _) if line.waiting_on.is_empty() => what.clone(),
+        (Some(what), _) => format!("{}: {what}", text::list(&line.waiting_on)),
+        (None, Some(reason)) => reason.clone(),
+        (None, None) => "-".into(),
+    }
+}
+
+/// `: 3 ignore, 1 start`, or nothing.
+fn count<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    let mut counts = BTreeMap::<&str, usize>::new();
+    for word in words {
+        *counts.entry(word).or_default() += 1;
+    }
+    let told: Vec<_> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
+    if told.is_empty() { String::new() } else { format!(": {}", told.join(", ")) }
+}
+
+/// The lines as CSV; lists inside a field are separated by `; `.
+pub fn csv(lines: &[Line]) -> String {
+    let head = [
+        "message_id",
+        "received_at",
+        "customer",
+        "mailbox",
+        "from",
+        "subject",
+        "verdict",
+        "reason",
+        "run",
+        "run_id",
+        "run_status",
+        "waiting_on",
+        "waiting_for",
+        "failure_reason",
+        "failure_details",
+        "finished_at",
+    ];
+    let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let cells: Vec<Vec<String>> = lines
+        .iter()
+        .map(|line| {
+            let text = |text: &Option<String>| text.clone().unwrap_or_default();
+            vec![
+                line.message_id.to_string(),
+                time(line.received_at),
+                line.customer.clone(),
+                line.mailbox.clone(),
+                text(&line.from),
+                text(&line.subject),
+                text(&line.verdict),
+                text(&line.reason),
+                text(&line.run),
+                line.run_id.map(|id| id.to_string()).unwrap_or_default(),
+                line.run_status.map(|status| status.to_string()).unwrap_or_default(),
+                line.waiting_on.join("; "),
+                text(&line.waiting_for),
+                text(&line.failure_reason),
+                text(&line.failure_details),
+                line.finished_at.map(time).unwrap_or_default(),
+            ]
+        })
+        .collect();
+    csv::csv(&head, cells.iter().map(|row| row.iter().map(String::as_str).collect()))
+}
+
+/// The lines as one JSON array.
+pub fn json(lines: &[Line]) -> String {
+    format!("{}\n", serde_json::to_string_pretty(lines).unwrap_or_default())
+}

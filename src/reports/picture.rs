@@ -1,0 +1,100 @@
+//! Everything that the database knows about one run or one message, read in one transaction.
+
+use crate::blob::{BlobError, Entry};
+use crate::domain::event::Event;
+use crate::domain::message::Message;
+use crate::domain::workflow::Workflow;
+use crate::engine::Engine;
+use crate::store::answers::AnswerRow;
+use crate::store::messages::{MessageRow, PartRow};
+use crate::store::notices::NoticeRow;
+use crate::store::runs::RunRow;
+use crate::store::steps::StepRow;
+use crate::store::waits::WaitRow;
+use crate::store::{StoreError, Tx, answers, events, messages, notices, reports, runs, steps, waits, workflows};
+
+/// A run with all that belongs to it.
+#[derive(Debug)]
+pub struct RunPicture {
+    pub run: RunRow,
+    pub workflow: Workflow,
+    /// Of the current generation.
+    pub steps: Vec<StepRow>,
+    pub waits: Vec<WaitRow>,
+    /// Everything said to any of the waits, oldest first.
+    pub answers: Vec<AnswerRow>,
+    pub notices: Vec<NoticeRow>,
+    /// Messages that started or answered it.
+    pub messages: Vec<MessageRow>,
+    pub events: Vec<Event>,
+}
+
+impl RunPicture {
+    pub async fn read(tx: &mut Tx, run: RunRow) -> Result<Self, StoreError> {
+        let waits = waits::of_run(tx, run.id).await?;
+        let mut said = vec![];
+        for wait in &waits {
+            said.extend(answers::of_wait(tx, wait.id).await?);
+        }
+        said.sort_by_key(|answer| (answer.at, answer.id));
+        Ok(Self {
+            workflow: workflows::get(tx, &run.workflow_hash).await?,
+            steps: steps::of_run(tx, run.id, run.generation).await?,
+            waits,
+            answers: said,
+            notices: notices::of_run(tx, run.id).await?,
+            messages: reports::messages_of_run(tx, run.id).await?,
+            events: events::of_run(tx, run.id).await?,
+            run,
+        })
+    }
+
+    /// The latest event of a kind.
+    pub fn last_event(&self, kind: &str) -> Option<&Event> {
+        self.events.iter().rev().find(|event| event.kind == kind)
+    }
+}
+
+/// The files of a run's working directory.
+///
+/// # Errors
+/// When the store is away.
+pub async fn files(engine: &Engine, run: &RunRow) -> Result<Vec<Entry>, BlobError> {
+    engine.blob.list(&format!("{}/{}", run.customer, run.transaction_id)).await
+}
+
+/// A message with all that belongs to it.
+#[derive(Debug)]
+pub struct MessagePicture {
+    pub row: MessageRow,
+    /// What it says; none when it could not be parsed.
+    pub mail: Option<Message>,
+    pub parts: Vec<PartRow>,
+    /// The run that it started or answered.
+    pub run: Option<RunRow>,
+    /// What it was heard to say in that run.
+    pub answers: Vec<AnswerRow>,
+    /// The first delivery of the same mail.
+    pub original: Option<MessageRow>,
+}
+
+impl MessagePicture {
+    pub async fn read(tx: &mut Tx, row: MessageRow) -> Result<Self, StoreError> {
+        let run = match row.run_id {
+            Some(id) => Some(runs::get(tx, id).await?),
+            None => None,
+        };
+        let original = match row.duplicate_of {
+            Some(id) => Some(messages::get(tx, id).await?),
+            None => None,
+        };
+        let mut said = match row.wait_id {
+            Some(wait) => answers::of_wait(tx, wait).await?,
+            None => vec![],
+        };
+        said.retain(|answer| answer.message_id == Some(row.id));
+        let mail = reports::facts(tx, row.id).await?;
+        let parts = messages::parts(tx, row.id).await?;
+        Ok(Self { row, mail, parts, run, answers: said, original })
+    }
+}
