@@ -1,6 +1,28 @@
-//! The command line: one file per command. What a command needs is in `Context`, built above.
+//! The command line: one file per command. What a command needs is in `Context`, built above; what it prints is made in
+//! `reports`. `demo`, `run`, `check` and `migrate` are started above, where everything is built.
 
+mod answer;
+mod args;
+mod audit;
+pub mod check;
+mod control;
+mod explain;
+mod import;
+mod inject;
+mod output;
+mod report;
+mod runs;
+mod show;
+mod since;
+
+use std::process::ExitCode;
 use std::sync::Arc;
+
+use anyhow::bail;
+
+pub use args::{Args, Audit, Command, Format};
+pub use output::{complain, print};
+pub use since::Since;
 
 use crate::config::Config;
 use crate::engine::Engine;
@@ -11,4 +33,91 @@ pub struct Context {
     pub config: Config,
     pub engine: Arc<Engine>,
     pub intake: Arc<Intake>,
+}
+
+/// What a command says and how it ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    pub text: String,
+    pub ending: Ending,
+}
+
+/// How a command ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    Done,
+    Failed,
+    /// The command or a file that it was given is wrong.
+    Misused,
+}
+
+impl From<Ending> for ExitCode {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Done => ExitCode::SUCCESS,
+            Ending::Failed => ExitCode::from(1),
+            Ending::Misused => ExitCode::from(2),
+        }
+    }
+}
+
+impl Told {
+    fn done(text: impl Into<String>) -> Self {
+        Self { text: text.into(), ending: Ending::Done }
+    }
+
+    fn failed(text: impl Into<String>) -> Self {
+        Self { text: text.into(), ending: Ending::Failed }
+    }
+}
+
+/// Performs a command and prints what it says: to standard output when it is done, else to standard error.
+///
+/// # Errors
+/// What kept it from being done; print it with `complain`.
+pub async fn perform(command: Command, context: &Context) -> anyhow::Result<ExitCode> {
+    let told = match command {
+        Command::Audit { what: Audit::Tail { lines, follow, json } } => {
+            audit::tail(&context.engine, lines, follow, json).await?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        other => tell(other, context, output::width()).await?,
+    };
+    match told.ending {
+        Ending::Done => print(&told.text).map(drop)?,
+        Ending::Failed | Ending::Misused => eprint(&told.text),
+    }
+    Ok(told.ending.into())
+}
+
+/// Performs a command that says one thing and ends. Tables fit `width`, if there is one.
+///
+/// # Errors
+/// What kept it from being done.
+pub async fn tell(command: Command, context: &Context, width: Option<u16>) -> anyhow::Result<Told> {
+    let Context { engine, intake, .. } = context;
+    match command {
+        Command::Import { file } => import::import(engine, &file).await,
+        Command::Inject { file, mailbox } => inject::inject(intake, &file, &mailbox).await,
+        Command::Runs { status, json, limit } => runs::list(engine, status, json, limit, width).await,
+        Command::Show { id } => show::show(engine, &id, width).await,
+        Command::Explain { id } => explain::explain(engine, &id).await,
+        Command::Approve { id, as_user, comment } => answer::approve(engine, &id, &as_user, comment).await,
+        Command::Reject { id, as_user, comment } => answer::reject(engine, &id, &as_user, comment).await,
+        Command::Kill { id, as_user } => control::kill(engine, &id, &as_user).await,
+        Command::Pause { id, as_user } => control::pause(engine, &id, &as_user).await,
+        Command::Resume { id, as_user } => control::resume(engine, &id, &as_user).await,
+        Command::Report { format, since, status } => report::report(engine, format, since, status, width).await,
+        Command::Audit { what: Audit::Verify } => audit::verify(engine).await,
+        Command::Audit { what: Audit::Tail { .. } } => bail!("`audit tail` says more than one thing"),
+        Command::Demo { .. } | Command::Run { .. } | Command::Check { .. } | Command::Migrate => {
+            bail!("this command builds its own surroundings and cannot be performed in others")
+        }
+    }
+}
+
+fn eprint(text: &str) {
+    use std::io::Write;
+    // Nobody is left to tell when standard error is gone.
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }
