@@ -4,6 +4,7 @@
 mod ap_invoice;
 mod aws;
 mod browser;
+mod commands;
 mod imap_rig;
 mod mailbox;
 mod mailbox_faults;
