@@ -1,10 +1,68 @@
-use std::process::ExitCode;
+//! The program: arguments, tracing, then the command.
 
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Parser;
 use countersign::agents::pdf;
+use countersign::app::{self, App, Checked, Parts, logging, signals};
+use countersign::cli::{self, Args, Command, Ending, check};
+use countersign::config::sections::{LogFormat, Role};
+use countersign::demo;
+use countersign::domain::{clock::SystemClock, crash};
 
 fn main() -> ExitCode {
-    if std::env::args().nth(1).as_deref() == Some(pdf::CHILD_ARGUMENT) {
+    if std::env::args_os().nth(1).is_some_and(|first| first == pdf::CHILD_ARGUMENT) {
         return pdf::child_main();
     }
-    ExitCode::SUCCESS
+    let Args { config, command } = Args::parse();
+    let done = tokio::runtime::Runtime::new()
+        .context("start the runtime")
+        .and_then(|runtime| runtime.block_on(perform(&config, command)));
+    done.unwrap_or_else(|error| {
+        cli::complain(&error);
+        Ending::Failed.into()
+    })
+}
+
+async fn perform(file: &Path, command: Command) -> anyhow::Result<ExitCode> {
+    if let Command::Demo { once, dir } = command {
+        logging::start(LogFormat::Text, "warn");
+        return demo::play(demo::Options { once, dir }).await;
+    }
+    let checked = match app::check(file) {
+        Ok(checked) => checked,
+        Err(told) => {
+            check::print_diagnostics(&told);
+            return Ok(Ending::Misused.into());
+        }
+    };
+    let is_daemon = matches!(command, Command::Run { .. });
+    logging::start(checked.config.log.format, if is_daemon { "info" } else { "warn" });
+    match command {
+        Command::Check => {
+            println!("{}", checked.summary());
+            Ok(Ending::Done.into())
+        }
+        Command::Migrate => build(checked).await.map(|_| Ending::Done.into()),
+        Command::Run { roles } => run(checked, if roles.is_empty() { Role::ALL } else { &roles }).await,
+        other => cli::perform(other, &build(checked).await?.context()).await,
+    }
+}
+
+async fn run(checked: Checked, roles: &[Role]) -> anyhow::Result<ExitCode> {
+    if let Ok(point) = std::env::var("COUNTERSIGN_CRASH_AT") {
+        crash::arm(&point).map_err(anyhow::Error::msg)?;
+    }
+    let stop = signals::told_to_stop()?;
+    let app = Arc::new(build(checked).await?);
+    let listener = app.listen(roles).await?;
+    app.run(roles, listener, stop).await?;
+    Ok(Ending::Done.into())
+}
+
+async fn build(checked: Checked) -> anyhow::Result<App> {
+    App::build(checked, Parts { clock: Arc::new(SystemClock), program: std::env::current_exe()? }).await
 }

@@ -10,9 +10,9 @@ use crate::config::sections::LogFormat;
 /// At `trace` async-imap prints the password; at `debug` lettre prints every line; sqlx prints bound text.
 const CAPPED: &[&str] = &["async_imap", "lettre", "sqlx", "aws_sigv4", "aws_smithy", "hyper"];
 
-/// Logs to standard error, filtered by `RUST_LOG` (`info` when missing). Called once, from `main`.
-pub fn start(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+/// Logs to standard error, filtered by `RUST_LOG`, or by `usual` when that is missing. Called once, from `main`.
+pub fn start(format: LogFormat, usual: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     let capped = FilterFn::new(may_speak);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
     let registry = tracing_subscriber::registry().with(filter).with(capped);

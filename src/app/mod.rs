@@ -7,12 +7,13 @@ pub mod signals;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::{Context as _, bail};
 use secrecy::ExposeSecret;
 
 use crate::agents::pdf::PdfReader;
 use crate::agents::{Registry, Settings};
 use crate::blob;
+use crate::cli::Context;
 use crate::config::diagnostic::Diagnostic;
 use crate::config::secret::Secrets;
 use crate::config::sections::{Config, Mailbox, Transport};
@@ -38,6 +39,8 @@ pub struct App {
     pub engine: Arc<Engine>,
     pub intake: Arc<Intake>,
     pub delivery: Arc<Delivery>,
+    /// What the people file says.
+    customers: Vec<Customer>,
 }
 
 /// What differs between the daemon, tests and the demo.
@@ -133,6 +136,22 @@ pub struct Checked {
     pub customers: Vec<Customer>,
 }
 
+impl Checked {
+    /// One line on what was found in order.
+    pub fn summary(&self) -> String {
+        let layers: Vec<_> = self.layers.iter().map(|layer| layer.display().to_string()).collect();
+        format!(
+            "in order: {} ({} mailboxes, {} rules, {} workflows, {} templates, {} customers)",
+            layers.join(" under "),
+            self.config.mailboxes.len(),
+            self.behaviour.rules.rule_names().count(),
+            self.behaviour.workflows.len(),
+            self.templates.names().count(),
+            self.customers.len()
+        )
+    }
+}
+
 fn registry(config: &Config, program: &Path) -> Registry {
     let pdf = PdfReader { program: program.to_owned(), cpu: config.limits.pdf, memory_bytes: PDF_MEMORY_BYTES };
     Registry::standard(Settings { pdf, post_directory: config.engine.post_directory.clone() })
@@ -142,7 +161,7 @@ fn registry(config: &Config, program: &Path) -> Registry {
 const PDF_MEMORY_BYTES: u64 = 1 << 30;
 
 impl App {
-    /// Connects to everything that the configuration names, migrates the database and takes in the people file.
+    /// Connects to everything that the configuration names and brings the database up to date.
     ///
     /// # Errors
     /// Says what could not be opened.
@@ -163,7 +182,6 @@ impl App {
             lease: config.engine.lease.delta(),
             work: tokio::sync::Notify::new(),
         });
-        import(&engine, &customers).await?;
         let mailboxes = config.mailboxes.clone();
         let delivery = Arc::new(Delivery {
             engine: Arc::clone(&engine),
@@ -174,7 +192,24 @@ impl App {
             mailboxes: ReplyAddress::of(&mailboxes),
         });
         let intake = Arc::new(Intake::new(Arc::clone(&engine), config.limits.clone(), mailboxes, behaviour));
-        Ok(Self { config, secrets, engine, intake, delivery })
+        Ok(Self { config, secrets, engine, intake, delivery, customers })
+    }
+
+    /// Takes the people file into the database, as `countersign import` does.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub async fn import_people(&self) -> anyhow::Result<()> {
+        let mut tx = self.engine.store.begin().await?;
+        for customer in &self.customers {
+            store::people::import(&mut tx, customer, self.engine.clock.now()).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// What commands work with.
+    pub fn context(&self) -> Context {
+        Context { config: self.config.clone(), engine: Arc::clone(&self.engine), intake: Arc::clone(&self.intake) }
     }
 
     /// Does everything that is due now, until nothing is: steps, timers, ladders, outbox, audit seals. For tests and the demo,
@@ -195,18 +230,6 @@ impl App {
         while seal(&self.engine).await? > 0 {}
         Ok(())
     }
-}
-
-/// Writes customers, suppliers and users into the database.
-///
-/// # Errors
-/// When the database does not take them.
-pub async fn import(engine: &Engine, customers: &[Customer]) -> anyhow::Result<()> {
-    let mut tx = engine.store.begin().await?;
-    for customer in customers {
-        store::people::import(&mut tx, customer, engine.clock.now()).await?;
-    }
-    Ok(tx.commit().await?)
 }
 
 /// Seals events that have no place in the chain yet. Returns how many.

@@ -25,8 +25,8 @@ const GRACE: Duration = Duration::from_secs(8);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 impl App {
-    /// Runs the loops of `roles` until `shutdown` completes, then stops them within ten seconds. With the role `http` it
-    /// serves on `listener`.
+    /// Runs the loops of `roles` until `shutdown` completes, then stops them within ten seconds. It serves pages on
+    /// `listener`, if there is one.
     ///
     /// # Errors
     /// When a loop could not be started, or ended by itself.
@@ -36,6 +36,7 @@ impl App {
         listener: Option<TcpListener>,
         shutdown: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
+        self.import_people().await.context("take the people file into the database")?;
         let stop = CancellationToken::new();
         let mut loops = JoinSet::new();
         let has = |role| roles.contains(&role);
@@ -56,7 +57,7 @@ impl App {
         if has(Role::Delivery) {
             self.spawn(&mut loops, &stop, "delivery", |app| async move { Ok(app.delivery.tick().await?) });
         }
-        if let Some(listener) = listener.filter(|_| has(Role::Http)) {
+        if let Some(listener) = listener {
             let web = self.web().await?;
             let stopped = stop.clone().cancelled_owned();
             info!("pages on http://{}", listener.local_addr()?);
@@ -80,6 +81,19 @@ impl App {
         self.engine.store.close().await;
         info!("stopped");
         Ok(())
+    }
+
+    /// The address that the pages are served on, where `roles` want them.
+    ///
+    /// # Errors
+    /// When it is taken or not ours.
+    pub async fn listen(&self, roles: &[Role]) -> anyhow::Result<Option<TcpListener>> {
+        if !roles.contains(&Role::Http) {
+            return Ok(None);
+        }
+        let listen = &self.config.web.listen;
+        let listener = TcpListener::bind(listen).await;
+        listener.map(Some).with_context(|| format!("listen on {listen} (web.listen); is another process there?"))
     }
 
     /// What the pages work with.

@@ -6,6 +6,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use super::since::Since;
+use crate::config::sections::Role;
 use crate::domain::run::RunStatus;
 
 /// The whole command line.
@@ -62,25 +63,21 @@ pub enum Command {
     Run {
         /// What this process does: intake, worker, delivery, http, scheduler; everything when missing
         #[arg(long, value_name = "ROLE,...", value_delimiter = ',')]
-        roles: Vec<String>,
+        roles: Vec<Role>,
     },
     /// Check configuration, rules, workflows, templates and people, without touching any server
     #[command(
         after_help = ENDINGS,
         long_about = "Checks the configuration and every file that it names: each fault with file, line, snippet and mend. The tests \
             inside the rule files are run as well. No server is touched and nothing is changed.\n\n\
-            Examples:\n  countersign check --config prod.toml\n  countersign check --strict && systemctl reload countersign"
+            Examples:\n  countersign check --config prod.toml\n  countersign check && systemctl restart countersign"
     )]
-    Check {
-        /// Let warnings count as errors
-        #[arg(long)]
-        strict: bool,
-    },
+    Check,
     /// Bring the database to this version's tables
     #[command(
         after_help = ENDINGS,
-        long_about = "Brings the database to the tables of this version. `run` does it as well; do it by hand where the daemon's \
-            database user must not change tables. Forward only: take a backup first.\n\n\
+        long_about = "Brings the database to the tables of this version. Every command that needs the database does it as \
+            well; do it by hand to choose the moment. Forward only: take a backup first.\n\n\
             Examples:\n  countersign migrate --config prod.toml"
     )]
     Migrate,
@@ -350,7 +347,7 @@ mod tests {
         assert_eq!(config, PathBuf::from("prod.toml"));
         assert!(matches!(command, Command::Approve { as_user, comment: None, .. } if as_user == "olivia"));
         let Args { command, .. } = parse("countersign run --roles intake,worker").unwrap();
-        assert!(matches!(command, Command::Run { roles } if roles == ["intake", "worker"]));
+        assert!(matches!(command, Command::Run { roles } if roles == [Role::Intake, Role::Worker]));
         let Args { command, .. } = parse("countersign audit tail -f -n 5").unwrap();
         assert!(matches!(command, Command::Audit { what: Audit::Tail { lines: 5, follow: true, json: false } }));
     }

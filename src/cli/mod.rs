@@ -110,7 +110,7 @@ pub async fn tell(command: Command, context: &Context, width: Option<u16>) -> an
         Command::Report { format, since, status } => report::report(engine, format, since, status, width).await,
         Command::Audit { what: Audit::Verify } => audit::verify(engine).await,
         Command::Audit { what: Audit::Tail { .. } } => bail!("`audit tail` says more than one thing"),
-        Command::Demo { .. } | Command::Run { .. } | Command::Check { .. } | Command::Migrate => {
+        Command::Demo { .. } | Command::Run { .. } | Command::Check | Command::Migrate => {
             bail!("this command builds its own surroundings and cannot be performed in others")
         }
     }

@@ -74,6 +74,7 @@ impl Stage {
         let checked = app::check(&file).map_err(|told| anyhow::anyhow!(app::listed(&told)))?;
         let parts = Parts { clock: Arc::new(clock.clone()), program: std::env::current_exe()? };
         let app = App::build(checked, parts).await?;
+        app.import_people().await?;
         let stop = Arc::new(Notify::new());
         let stopped = Arc::clone(&stop);
         let pages = tokio::spawn(http::serve(listener, app.web().await?, async move { stopped.notified().await }));
