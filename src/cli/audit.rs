@@ -1,16 +1,27 @@
 //! `countersign audit`: the trail, as it is and as it grows, and whether it is whole.
 
+use std::io;
 use std::time::Duration;
 
-use super::{Told, print};
+use super::Told;
 use crate::engine::Engine;
 use crate::reports::audit;
 
 /// Pause between looks at a trail that is followed.
 const POLL: Duration = Duration::from_secs(1);
 
-/// Prints the last `lines` events and, to follow, every later one until it is interrupted or nobody reads any more.
-pub async fn tail(engine: &Engine, lines: u32, follow: bool, json: bool) -> anyhow::Result<()> {
+/// Hands the last `lines` events as text to `print` and, to follow, every later one, until it is interrupted or `print`
+/// says that nobody reads any more.
+///
+/// # Errors
+/// When the trail cannot be read or the text not written.
+pub async fn tail(
+    engine: &Engine,
+    lines: u32,
+    follow: bool,
+    json: bool,
+    mut print: impl FnMut(&str) -> io::Result<bool>,
+) -> anyhow::Result<()> {
     let show = if json { audit::json } else { audit::line };
     let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
     audit::seal(engine).await?;
@@ -30,7 +41,7 @@ pub async fn tail(engine: &Engine, lines: u32, follow: bool, json: bool) -> anyh
     }
 }
 
-pub async fn verify(engine: &Engine) -> anyhow::Result<Told> {
+pub(super) async fn verify(engine: &Engine) -> anyhow::Result<Told> {
     let verified = audit::verify(engine).await?;
     let text = audit::verdict(&verified);
     Ok(match verified.broken {

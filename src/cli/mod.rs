@@ -3,7 +3,7 @@
 
 mod answer;
 mod args;
-mod audit;
+pub mod audit;
 pub mod check;
 mod control;
 mod explain;
@@ -78,7 +78,7 @@ impl Told {
 pub async fn perform(command: Command, context: &Context) -> anyhow::Result<ExitCode> {
     let told = match command {
         Command::Audit { what: Audit::Tail { lines, follow, json } } => {
-            audit::tail(&context.engine, lines, follow, json).await?;
+            audit::tail(&context.engine, lines, follow, json, print).await?;
             return Ok(ExitCode::SUCCESS);
         }
         other => tell(other, context, output::width()).await?,

@@ -6,7 +6,7 @@ mod desk;
 use std::path::Path;
 
 use chrono::TimeDelta;
-use countersign::cli::{Audit, Command, Ending, Format, Since};
+use countersign::cli::{self, Audit, Command, Ending, Format, Since};
 use countersign::domain::clock::Clock;
 use countersign::domain::run::RunStatus;
 use countersign::reports::audit;
@@ -200,6 +200,28 @@ async fn the_trail_is_read_in_order_and_verified() {
     audit::seal(&desk.app.engine).await.unwrap();
     let [paused] = audit::after(&desk.app.engine, position).await.unwrap().try_into().unwrap();
     assert_eq!((paused.event.kind.as_str(), paused.event.actor.as_str()), ("run.paused", "alice"));
+}
+
+#[tokio::test]
+async fn following_the_trail_shows_what_comes_until_nobody_reads() {
+    let desk = Desk::waiting().await;
+    let (printed, mut heard) = tokio::sync::mpsc::unbounded_channel::<String>();
+    let print = |text: &str| {
+        printed.send(text.to_owned()).unwrap();
+        Ok(!text.contains("run.paused"))
+    };
+    let pause = async {
+        let first = heard.recv().await.unwrap();
+        assert_eq!(first.lines().count(), 2);
+        desk.done(Command::Pause { id: "AP-000001".into(), as_user: "alice".into() }).await;
+    };
+    let (followed, ()) = tokio::join!(cli::audit::tail(&desk.app.engine, 2, true, false, print), pause);
+    followed.unwrap();
+    let mut later = vec![];
+    while let Ok(text) = heard.try_recv() {
+        later.extend(text.lines().map(str::to_owned));
+    }
+    assert!(matches!(later.as_slice(), [line] if line.contains("alice  run.paused")), "{later:?}");
 }
 
 /// Tampers with the database and expects a verification to name the place.
