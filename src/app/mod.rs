@@ -29,8 +29,9 @@ use crate::mime;
 use crate::notify::templates::Templates;
 use crate::notify::{Media, compose, email};
 use crate::people::ladder;
+use crate::reports::audit;
 use crate::rules::{Known, RuleSet};
-use crate::store::{self, Store, StoreError, events};
+use crate::store::{self, Store};
 
 /// Everything of one process, built and connected.
 pub struct App {
@@ -227,17 +228,8 @@ impl App {
                 break;
             }
         }
-        while seal(&self.engine).await? > 0 {}
-        Ok(())
+        Ok(audit::seal(&self.engine).await?)
     }
-}
-
-/// Seals events that have no place in the chain yet. Returns how many.
-pub async fn seal(engine: &Engine) -> Result<usize, StoreError> {
-    let mut tx = engine.store.begin().await?;
-    let sealed = events::seal(&mut tx, 500).await?;
-    tx.commit().await?;
-    Ok(sealed)
 }
 
 async fn open_store(config: &Config, secrets: &Secrets) -> anyhow::Result<Store> {

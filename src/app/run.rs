@@ -12,11 +12,12 @@ use tokio_cron_scheduler::{Job, JobScheduler};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::{App, seal};
+use super::App;
 use crate::config::sections::Role;
 use crate::http::{self, Web};
 use crate::intake;
 use crate::people::ladder;
+use crate::reports::audit;
 
 /// What a stop waits for work in hand; then it is dropped, which is as safe as a kill.
 const GRACE: Duration = Duration::from_secs(8);
@@ -52,7 +53,10 @@ impl App {
         if has(Role::Scheduler) {
             self.spawn(&mut loops, &stop, "timers", |app| async move { Ok(app.engine.tick_timers().await? > 0) });
             self.spawn(&mut loops, &stop, "ladder", |app| async move { Ok(ladder::tick(&app.engine).await? > 0) });
-            self.spawn(&mut loops, &stop, "seals", |app| async move { Ok(seal(&app.engine).await? > 0) });
+            self.spawn(&mut loops, &stop, "seals", |app| async move {
+                audit::seal(&app.engine).await?;
+                Ok(false)
+            });
         }
         if has(Role::Delivery) {
             self.spawn(&mut loops, &stop, "delivery", |app| async move { Ok(app.delivery.tick().await?) });

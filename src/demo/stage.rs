@@ -94,7 +94,9 @@ impl Stage {
 
     /// Drops a mail into the mailbox and lets the product take it in.
     pub async fn receive(&self, raw: &str) -> anyhow::Result<()> {
-        maildir::deliver(&self.dir.join("mail"), raw.as_bytes())?;
+        let name = maildir::deliver(&self.dir.join("mail"), raw.as_bytes())?;
+        // A Maildir tells the time of receipt by the file's.
+        std::fs::File::open(self.dir.join("mail/new").join(name))?.set_modified(self.now().into())?;
         let Some(config) = self.app.config.mailboxes.first() else { bail!("the demo has no mailbox") };
         let mut mailbox = mailbox::open(&config.source, None).await?;
         self.app.intake.poll(config, mailbox.as_mut()).await?;

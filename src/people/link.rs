@@ -94,7 +94,7 @@ pub async fn look(engine: &Engine, token: &str) -> Result<Option<LinkView>, Engi
 #[derive(Debug, Clone, PartialEq)]
 pub enum Posted {
     Decided(Decided),
-    /// The token is dead: escalated away, or its run was killed, failed or restarted.
+    /// The token cannot decide: escalated away, its run was killed, failed or restarted, or it asks for documents.
     Dead,
     /// No such link was ever made.
     Unknown,
@@ -109,7 +109,8 @@ pub async fn answer(
 ) -> Result<Posted, EngineError> {
     let mut tx = engine.store.begin().await?;
     let Some((row, wait)) = find(&mut tx, token).await? else { return Ok(Posted::Unknown) };
-    if row.void_at.is_some() && wait.status != WaitStatus::Answered {
+    let is_dead = row.void_at.is_some() && wait.status != WaitStatus::Answered;
+    if is_dead || wait.kind != WaitKind::Approval {
         return Ok(Posted::Dead);
     }
     let answer = Answer {

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::column::row;
 use super::dialect::{execute, fetch};
+use super::runs::Counter;
 use super::{Json, StoreError, Tx};
 use crate::domain::event::{Event, GENESIS, Sealed, chain_hash};
 use crate::domain::ids::{MessageId, RunId};
@@ -65,17 +66,20 @@ pub async fn append(tx: &mut Tx, event: &Event) -> Result<(), StoreError> {
 
 /// Gives up to `most` unsealed events their places. Returns how many; 0 when there is nothing to do.
 pub async fn seal(tx: &mut Tx, most: i64) -> Result<usize, StoreError> {
-    // The counter row is locked first, so that two sealers cannot give the same place.
-    execute!(
-        tx,
+    // The counter row is locked first, so that two sealers cannot give the same place. Counted on from it, not from the
+    // last event: an end that somebody cut off stays a gap.
+    let counter = format!(
         "insert into counters (name, value) values ('events.sealed', 0)
-         on conflict (name) do update set value = counters.value"
-    )?;
+         on conflict (name) do update set value = counters.value returning {}",
+        Counter::COLUMNS
+    );
+    let mut position = fetch!(one Counter, tx, counter)?.value;
     let sql = format!("select {} from events where position is null order by id limit $1", EventRow::COLUMNS);
     let unsealed = fetch!(all EventRow, tx, sql, most)?;
-    let Some((mut position, mut hash)) = (if unsealed.is_empty() { None } else { Some(head(tx).await?) }) else {
+    if unsealed.is_empty() {
         return Ok(0);
-    };
+    }
+    let (_, mut hash) = head(tx).await?;
     let count = unsealed.len();
     for row in unsealed {
         position += 1;
