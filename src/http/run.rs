@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use chrono::DateTime;
 use chrono_tz::Tz;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -219,15 +220,24 @@ pub(super) struct Line {
     data: Vec<Fact>,
 }
 
-/// An event as a line; ids and hashes are for the audit trail itself.
+/// Ids and hashes are for the audit trail itself.
+const LEFT_OUT: [&str; 4] = ["wait", "notice", "facts_sha256", "run"];
+
+/// An event as a line. Instants are told in the zone; what is not the case is left out.
 pub(super) fn line(event: &Event, zone: Tz) -> Line {
-    let mut data = shown::facts(&event.data);
-    data.retain(|fact| !matches!(fact.label.as_str(), "wait" | "notice" | "facts sha256" | "run"));
+    let mut data = event.data.clone();
+    data.retain(|key, value| !LEFT_OUT.contains(&key.as_str()) && *value != Value::Bool(false));
+    for value in data.values_mut() {
+        let at = value.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+        if let Some(at) = at {
+            *value = shown::moment(at.to_utc(), zone).text.into();
+        }
+    }
     Line {
         at: shown::moment(event.at, zone),
         kind: event.kind.clone(),
         actor: event.actor.clone(),
         step: event.step.clone(),
-        data,
+        data: shown::facts(&data),
     }
 }

@@ -53,8 +53,15 @@ pub(super) struct Fact {
 
 /// Every entry of an object as label and value; what is empty is left out.
 pub(super) fn facts(object: &Map<String, Value>) -> Vec<Fact> {
-    let fact = |(label, value): (&String, &Value)| Fact { label: label.replace('_', " "), value: text(value) };
+    let fact = |(key, value): (&String, &Value)| Fact { label: label(key), value: text(value) };
     object.iter().map(fact).filter(|fact| !fact.value.is_empty()).collect()
+}
+
+/// `po_number` to `Po number`.
+fn label(key: &str) -> String {
+    let words = key.replace('_', " ");
+    let mut chars = words.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
 /// A JSON value on one line. A document is its name and size.
@@ -125,7 +132,7 @@ mod tests {
         });
         let shown: Vec<_> =
             facts(inputs.as_object().unwrap()).into_iter().map(|f| format!("{}={}", f.label, f.value)).collect();
-        assert_eq!(shown, ["documents=a.pdf (2 KB)", "sender=a@b.example", "po number=a: 1; b: true"]);
+        assert_eq!(shown, ["Documents=a.pdf (2 KB)", "Sender=a@b.example", "Po number=A: 1; B: true"]);
     }
 
     #[test]

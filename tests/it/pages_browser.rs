@@ -22,8 +22,8 @@ async fn browser_approves_on_a_phone_and_two_windows_decide_once() {
             browser.find("h1").await.text().await,
             "Approve invoice 4711 from Nordwind Papier GmbH over 1,190.00 EUR?"
         );
-        let widths = browser.script("return [document.documentElement.scrollWidth, innerWidth]").await;
-        assert_eq!(widths, json!([375, 375]), "nothing sticks out");
+        let fits = browser.script("return document.documentElement.scrollWidth <= innerWidth").await;
+        assert_eq!(fits, true, "nothing sticks out");
         assert_eq!(browser.find("dl div:nth-child(4) dd").await.text().await, "1,190.00 EUR");
         // The policy lets our own style through: its hash fits.
         let colour = "return getComputedStyle(document.querySelector('button')).backgroundColor";
