@@ -72,6 +72,15 @@ impl Engine {
 
     async fn end(&self, tx: &mut Tx, run: &RunRow, wait: &WaitRow, ending: &Ending) -> Result<Decided, EngineError> {
         let now = self.clock.now();
+        // Whoever comes after an answer is told of it, whatever became of the run since.
+        if let Some(first) = &wait.answer {
+            return Ok(match ending {
+                Ending::Answer(second) if first.by == second.by && first.choice == second.choice => {
+                    Decided::Repeated(first.0.clone())
+                }
+                _ => Decided::Late(first.0.clone()),
+            });
+        }
         // A wait of an older generation was voided by the restart; this is the net below that.
         if run.status.is_final() || wait.generation != run.generation {
             return Ok(Decided::Over(if wait.status == WaitStatus::Open { WaitStatus::Void } else { wait.status }));
@@ -81,13 +90,7 @@ impl Engine {
             Ending::Expire(_) => (WaitStatus::Expired, None),
         };
         if !waits::close(tx, wait.id, status, answer, now).await? {
-            return Ok(match (&wait.answer, answer) {
-                (Some(first), Some(second)) if first.by == second.by && first.choice == second.choice => {
-                    Decided::Repeated(first.0.clone())
-                }
-                (Some(first), _) => Decided::Late(first.0.clone()),
-                (None, _) => Decided::Over(wait.status),
-            });
+            return Ok(Decided::Over(wait.status));
         }
         self.silence(tx, wait).await?;
         self.move_step(tx, run, wait, ending).await?;
