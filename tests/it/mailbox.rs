@@ -144,8 +144,9 @@ async fn a_new_message_ends_the_wait() {
     for round in 1..=2 {
         assert_eq!(mailbox.list(None).await.unwrap().len(), round - 1);
         let body = [mail(300)];
+        let never = tokio::sync::Notify::new();
         let (waited, ()) = tokio::join!(
-            timeout(GUARD, mailbox.wait(GUARD * 2, &tokio::sync::Notify::new())),
+            timeout(GUARD, mailbox.wait(GUARD * 2, &never)),
             raw.append("INBOX", &body)
         );
         waited.expect("woken by the message").unwrap();
