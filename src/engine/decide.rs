@@ -166,13 +166,18 @@ impl Engine {
         if answer.by == OURSELVES {
             return Ok(());
         }
-        let deciding = !matches!(effect, Effect::Comment | Effect::Ambiguous);
+        // What was not read as a choice carries `proceed`, which nobody can say by mail.
+        let chose = match effect {
+            Effect::Decided | Effect::Repeated => true,
+            Effect::Late => answer.choice != Choice::Proceed,
+            Effect::Comment | Effect::Ambiguous | Effect::Refused => false,
+        };
         let row = AnswerRow {
             id: AnswerId::new(),
             wait_id: wait.id,
             run_id: wait.run_id,
             person: answer.by.clone(),
-            choice: deciding.then_some(answer.choice),
+            choice: chose.then_some(answer.choice),
             comment: answer.comment.clone(),
             via: answer.via,
             verified: answer.verified.clone(),
