@@ -171,7 +171,9 @@ impl Talk<'_> {
     }
 
     fn plan_supply(&self, verified: String) -> Plan {
-        if self.reply.documents.is_empty() {
+        let needs_documents = self.wait.facts.get("need_documents").and_then(Value::as_bool).unwrap_or(true);
+        let text = excerpt(&fresh_text(self.reply.message));
+        if self.reply.documents.is_empty() && (needs_documents || text.is_empty()) {
             let why = "we found no document attached to it. Please answer again with the document";
             return Plan::Keep {
                 effect: Effect::Comment,
@@ -180,7 +182,6 @@ impl Talk<'_> {
                 back: Some(("not-counted", self.told(why))),
             };
         }
-        let text = excerpt(&fresh_text(self.reply.message));
         let output = json!({ "documents": self.reply.documents, "text": text });
         Plan::Decide(Answer {
             by: self.speaker(),
