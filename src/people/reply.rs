@@ -247,7 +247,8 @@ fn late(decided: &Decided) -> Option<Map<String, Value>> {
     let (by, decision) = match decided {
         Decided::Now | Decided::Repeated(_) => return None,
         Decided::Late(first) => (first.by.clone(), first.choice.as_str()),
-        Decided::Over(status) => ("nobody".into(), status.as_str()),
+        Decided::Over(WaitStatus::Expired) => (String::new(), "expired"),
+        Decided::Over(_) => (String::new(), "withdrawn"),
     };
     let data = json!({ "decided_by": by, "decision": decision, "when": "before your answer arrived" });
     data.as_object().cloned()
