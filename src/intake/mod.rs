@@ -80,7 +80,8 @@ impl IntakeError {
         match self {
             Self::Mailbox(error) => error.is_broken(),
             Self::Store(error) => error.is_transient(),
-            Self::Blob(error) => error.is_transient(),
+            // A store that refuses refuses every message: quarantining and flagging them one by one would lose their bytes.
+            Self::Blob(error) => !matches!(error, BlobError::BadPath { .. } | BlobError::NotFound { .. }),
             Self::Engine(error) => error.is_transient(),
             Self::Message(_) => false,
         }
