@@ -11,10 +11,11 @@ const OURS: &str = "x-countersign-notice";
 /// More hops than any real way has; RFC 5321, 6.3 asks for a limit of at least 100, but loops through us add few hops a turn.
 const MAX_RECEIVED: usize = 60;
 
-/// Mail that must reach neither people nor rules: our own, and loops.
-pub fn refuse(message: &Message, own_address: &str) -> Option<Decision> {
-    let is_ours = message.header(OURS).is_some()
-        && message.from.iter().any(|from| from.same_as(own_address) || same_base(&from.address, own_address));
+/// Mail that must reach neither people nor rules: our own, and loops. `sent_by_us`: the Message-ID is that of a notice;
+/// after the loss of a database the header and From still tell.
+pub fn refuse(message: &Message, own_address: &str, sent_by_us: bool) -> Option<Decision> {
+    let from_us = message.from.iter().any(|from| from.same_as(own_address) || same_base(&from.address, own_address));
+    let is_ours = sent_by_us || (message.header(OURS).is_some() && from_us);
     if is_ours && message.bounce.is_none() {
         return Some(Decision::by_guard("own-mail", Verdict::Ignore, "our own mail came back to us"));
     }
@@ -79,12 +80,13 @@ mod tests {
     fn our_own_mail_and_loops_go_no_further() {
         let header = |name: &str| (name.to_owned(), String::new());
         let ours = Message { headers: vec![header(OURS)], from: vec![Address::new(AP)], ..Default::default() };
-        assert_eq!(refuse(&ours, AP).unwrap().explanation.guard.as_deref(), Some("own-mail"));
+        assert_eq!(refuse(&ours, AP, false).unwrap().explanation.guard.as_deref(), Some("own-mail"));
         let quoted =
             Message { headers: vec![header(OURS)], from: vec![Address::new("x@y.example")], ..Default::default() };
-        assert!(refuse(&quoted, AP).is_none(), "somebody else's mail is theirs whatever headers it has");
+        assert!(refuse(&quoted, AP, true).is_some(), "From may be another address of ours");
+        assert!(refuse(&quoted, AP, false).is_none(), "somebody else's mail is theirs whatever headers it has");
         let looping = Message { headers: vec![header("received"); 61], ..Default::default() };
-        assert_eq!(refuse(&looping, AP).unwrap().explanation.guard.as_deref(), Some("loop"));
+        assert_eq!(refuse(&looping, AP, false).unwrap().explanation.guard.as_deref(), Some("loop"));
     }
 
     #[test]

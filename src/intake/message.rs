@@ -32,6 +32,8 @@ struct Known {
     customer: Customer,
     /// The notice of ours that it answers, and the transaction of that notice's run.
     answers: Option<(NoticeRow, TransactionId)>,
+    /// Whether it is a notice of ours, under any From.
+    is_ours: bool,
     /// An earlier delivery of the same mail.
     duplicate_of: Option<MessageId>,
     first_time_sender: Option<bool>,
@@ -128,17 +130,19 @@ impl Intake {
             Some((notice, run)) => Some((notice, runs::get(&mut tx, run).await?.transaction_id)),
             None => None,
         };
+        let own_id = message.message_id.as_slice();
+        let is_ours = notices::by_message_ids(&mut tx, own_id).await?.is_some();
         let duplicate_of = messages::first_with_hash(&mut tx, &row.customer, &message.stable_sha256).await?;
         let first_time_sender = match message.author() {
             Some(author) => Some(!messages::has_written_before(&mut tx, &row.customer, &author.address).await?),
             None => None,
         };
-        Ok(Known { customer, answers, duplicate_of, first_time_sender })
+        Ok(Known { customer, answers, is_ours, duplicate_of, first_time_sender })
     }
 
     /// The verdict: guards, then correlation, then rules.
     fn decide(&self, mailbox: &Mailbox, message: &Message, known: &Known, documents: &[DocumentRef]) -> Decision {
-        if let Some(decision) = guard::refuse(message, &mailbox.address) {
+        if let Some(decision) = guard::refuse(message, &mailbox.address, known.is_ours) {
             return decision;
         }
         if let Some(first) = known.duplicate_of {
