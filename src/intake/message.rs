@@ -125,7 +125,9 @@ impl Intake {
         let mut tx = self.engine.store.read().await?;
         let customer = people::customer(&mut tx, &row.customer).await?;
         let answered = guard::answered(message, &mailbox.address);
-        let notice = notices::by_message_ids(&mut tx, &answered).await?.filter(|notice| notice.wait_id.is_some());
+        // An answer needs a question; a bounce of whatever we sent is told.
+        let concerns = |notice: &NoticeRow| notice.wait_id.is_some() || message.bounce.is_some();
+        let notice = notices::by_message_ids(&mut tx, &answered).await?.filter(concerns);
         let answers = match notice.and_then(|notice| notice.run_id.map(|run| (notice, run))) {
             Some((notice, run)) => Some((notice, runs::get(&mut tx, run).await?.transaction_id)),
             None => None,
