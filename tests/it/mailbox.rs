@@ -145,10 +145,7 @@ async fn a_new_message_ends_the_wait() {
         assert_eq!(mailbox.list(None).await.unwrap().len(), round - 1);
         let body = [mail(300)];
         let never = tokio::sync::Notify::new();
-        let (waited, ()) = tokio::join!(
-            timeout(GUARD, mailbox.wait(GUARD * 2, &never)),
-            raw.append("INBOX", &body)
-        );
+        let (waited, ()) = tokio::join!(timeout(GUARD, mailbox.wait(GUARD * 2, &never)), raw.append("INBOX", &body));
         waited.expect("woken by the message").unwrap();
         assert_eq!(mailbox.list(None).await.unwrap().len(), round);
     }

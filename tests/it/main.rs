@@ -2,15 +2,20 @@
 //! Servers are started by `tests/run`; see `rig.rs`.
 
 mod ap_invoice;
+mod app;
 mod aws;
 mod browser;
 mod commands;
+mod engine_features;
 mod imap_rig;
+mod intake_features;
 mod mailbox;
 mod mailbox_faults;
 mod outgoing;
 mod pages;
 mod pages_browser;
 mod pdf;
+mod people_features;
 mod rig;
+mod store_contract;
 mod tidy;
