@@ -310,7 +310,7 @@ impl Default for Limits {
 pub struct Engine {
     /// Runs worked on at the same time by one process.
     pub workers: u32,
-    /// How long a claimed run stays with a process that says nothing.
+    /// How long a claimed run or mailbox stays with a process that says nothing; twice as long for a mail in sending.
     pub lease: Span,
     /// How often timers and queues are looked at when nothing wakes us.
     pub tick: Span,

@@ -23,8 +23,9 @@ use crate::notify::{Auto, Failing, File, Media, Outgoing};
 use crate::store::notices::{self, NoticeRow};
 use crate::store::{events, people, runs, tokens, waits};
 
-/// How long a medium may hold a notice before another process takes it.
-const LEASE: TimeDelta = TimeDelta::seconds(120);
+/// How long a medium may hold a notice before another process takes it, in leases of the engine: a slow server needs
+/// longer than a heartbeat.
+const LEASES: i32 = 2;
 
 /// Attempts before a person has to look.
 const MAX_ATTEMPTS: i32 = 12;
@@ -68,7 +69,9 @@ impl Delivery {
     pub async fn tick(&self) -> Result<bool, EngineError> {
         let now = self.engine.clock.now();
         let mut tx = self.engine.store.begin().await?;
-        let Some(notice) = notices::claim(&mut tx, now, now + LEASE).await? else { return Ok(false) };
+        let Some(notice) = notices::claim(&mut tx, now, now + self.engine.lease * LEASES).await? else {
+            return Ok(false);
+        };
         if notice.status == NoticeStatus::Sending {
             let mut event = Event::new(now, "notice.sent_again", &notice.customer)
                 .with("notice", notice.id.to_string())

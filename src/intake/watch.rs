@@ -19,11 +19,8 @@ use crate::store::{events, mailboxes};
 /// Longest pause after failures.
 const MAX_BACKOFF_SECS: u64 = 300;
 
-/// Lease of a mailbox; renewed at every turn of the loop.
-const LEASE: TimeDelta = TimeDelta::seconds(90);
-
-/// Longest wait for news in one turn, well within the lease.
-const TURN: Duration = Duration::from_secs(30);
+/// Longest wait for news in one turn.
+const MAX_TURN: Duration = Duration::from_secs(30);
 
 /// Watches a mailbox until `shutdown`. `due` is poked by the cron schedule. Each mailbox stands alone: whatever is wrong with
 /// one is its own health.
@@ -36,6 +33,8 @@ pub async fn watch(
 ) {
     let mut open: Option<Box<dyn Mailbox>> = None;
     let mut failures = 0;
+    // The lease is renewed at every turn, so a turn ends well within it.
+    let longest = (intake.engine.lease / 3).to_std().unwrap_or_default().min(MAX_TURN);
     while !shutdown.is_cancelled() {
         let turn = tokio::select! {
             turn = turn(&intake, &config, &secrets, &mut open) => turn,
@@ -46,7 +45,7 @@ pub async fn watch(
                 failures = 0;
                 None
             }
-            Ok(false) => Some(TURN),
+            Ok(false) => Some(longest),
             Err(error) => {
                 open = None;
                 failures += 1;
@@ -56,7 +55,7 @@ pub async fn watch(
             }
         };
         tokio::select! {
-            () = news(&mut open, pause, &due) => {}
+            () = news(&mut open, pause, longest, &due) => {}
             () = shutdown.cancelled() => break,
         }
     }
@@ -82,7 +81,7 @@ async fn turn(
     let now = intake.engine.clock.now();
     let mut tx = intake.engine.store.begin().await?;
     mailboxes::ensure(&mut tx, &config.name, &config.customer).await?;
-    let ours = mailboxes::lease(&mut tx, &config.name, &intake.engine.owner, now, now + LEASE).await?;
+    let ours = mailboxes::lease(&mut tx, &config.name, &intake.engine.owner, now, now + intake.engine.lease).await?;
     tx.commit().await?;
     if !ours {
         return Ok(false);
@@ -112,16 +111,16 @@ async fn password(config: &MailboxConfig, secrets: &Secrets) -> Result<Option<Se
         .map_err(|error| MailboxError::LoginRefused { user: config.name.clone(), why: error.to_string() }.into())
 }
 
-/// Waits for news: from the server, from the schedule, or until the pause is over.
-async fn news(open: &mut Option<Box<dyn Mailbox>>, pause: Option<Duration>, due: &Notify) {
+/// Waits for news: from the server, from the schedule, or until the pause is over. At most `longest` where there is no pause.
+async fn news(open: &mut Option<Box<dyn Mailbox>>, pause: Option<Duration>, longest: Duration, due: &Notify) {
     match (open.as_mut(), pause) {
         (Some(mailbox), None) => {
-            if mailbox.wait(TURN, due).await.is_err() {
+            if mailbox.wait(longest, due).await.is_err() {
                 *open = None;
             }
         }
         (_, pause) => {
-            let pause = pause.unwrap_or(TURN);
+            let pause = pause.unwrap_or(longest);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = due.notified(), if pause > Duration::from_secs(5) => {}
