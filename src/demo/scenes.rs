@@ -39,7 +39,7 @@ async fn reply_is_a_button(stage: &mut Stage) -> anyhow::Result<()> {
     let run = run(stage, "AP-000001").await?;
     tell_messages(stage).await?;
     tell_steps(stage, &run).await?;
-    stage.expect("AP-000001 asks for approval", RunStatus::Waiting, run.status);
+    stage.must_be("AP-000001 asks for approval", RunStatus::Waiting, run.status);
     let asked = stage.latest_mail_to(OLIVIA)?;
     say(stage, &format!("Olivia gets \"{}\", with both documents attached.", asked.subject));
 
@@ -58,7 +58,7 @@ async fn the_missing_order(stage: &mut Stage) -> anyhow::Result<()> {
     let asked = stage.latest_mail_to(SUNDA)?;
     say(stage, &format!("Sunda gets \"{}\".", asked.subject));
     let waiting = run(stage, "AP-000002").await?;
-    stage.expect("AP-000002 waits for the supplier", RunStatus::Waiting, waiting.status);
+    stage.must_be("AP-000002 waits for the supplier", RunStatus::Waiting, waiting.status);
 
     stage.pass(TimeDelta::days(1)).await?;
     say(stage, "Sunda answers with the order attached; the run goes on.");
@@ -83,12 +83,12 @@ async fn silence(stage: &mut Stage) -> anyhow::Result<()> {
     say(stage, "Olivia is away. Her mail program answers by itself.");
     stage.receive(&answer(VACATION, &asked)?).await?;
     tell_messages(stage).await?;
-    stage.expect("a vacation reply decides nothing", RunStatus::Waiting, run(stage, "AP-000003").await?.status);
+    stage.must_be("a vacation reply decides nothing", RunStatus::Waiting, run(stage, "AP-000003").await?.status);
 
     pass_to_next_rung(stage).await?;
     let reminder = stage.latest_mail_to(OLIVIA)?;
     say(stage, &format!("Silence for two days. Olivia gets \"{}\".", reminder.subject));
-    stage.expect("the reminder is a new mail", true, reminder.message_id != asked.message_id);
+    stage.must_be("the reminder is a new mail", true, reminder.message_id != asked.message_id);
     pass_to_next_rung(stage).await?;
     let escalation = stage.latest_mail_to(FRANK)?;
     say(stage, &format!("Still silence. Frank gets \"{}\" instead.", escalation.subject));
@@ -97,14 +97,14 @@ async fn silence(stage: &mut Stage) -> anyhow::Result<()> {
     let client = reqwest::Client::new();
     let page = client.get(&link).send().await?.error_for_status()?.text().await?;
     say(stage, "Frank opens the link (and so does every scanner on the way): looking changes nothing.");
-    stage.expect("the page shows the invoice", true, page.contains("18,400.00 EUR"));
-    stage.expect("looking decides nothing", RunStatus::Waiting, run(stage, "AP-000003").await?.status);
+    stage.must_be("the page shows the invoice", true, page.contains("18,400.00 EUR"));
+    stage.must_be("looking decides nothing", RunStatus::Waiting, run(stage, "AP-000003").await?.status);
     let old = client.get(link_in(&asked)?).send().await?;
-    stage.expect("Olivia's link is dead after the escalation", 410, old.status().as_u16());
+    stage.must_be("Olivia's link is dead after the escalation", 410, old.status().as_u16());
     let form = [("choice", "approve"), ("comment", "Checked with purchasing.")];
     let receipt = client.post(&link).form(&form).send().await?.error_for_status()?.text().await?;
     say(stage, "Frank presses Approve.");
-    stage.expect("the receipt names who decided", true, receipt.contains("Frank Feld"));
+    stage.must_be("the receipt names who decided", true, receipt.contains("Frank Feld"));
     stage.app.settle().await?;
     finish(stage, "AP-000003").await
 }
@@ -117,7 +117,7 @@ async fn the_rest_of_the_mail(stage: &mut Stage) -> anyhow::Result<()> {
         stage.receive(raw).await?;
         tell_messages(stage).await?;
     }
-    stage.expect("nobody is bothered with it", before, stage.mails_sent());
+    stage.must_be("nobody is bothered with it", before, stage.mails_sent());
     Ok(())
 }
 
@@ -150,14 +150,14 @@ async fn run(stage: &Stage, name: &str) -> anyhow::Result<RunRow> {
 
 async fn finish(stage: &mut Stage, name: &str) -> anyhow::Result<()> {
     let run = run(stage, name).await?;
-    stage.expect(&format!("{name} ends"), RunStatus::Completed, run.status);
+    stage.must_be(&format!("{name} ends"), RunStatus::Completed, run.status);
     let mut tx = stage.app.engine.store.read().await?;
     let steps = steps::of_run(&mut tx, run.id, run.generation).await?;
     drop(tx);
     let posted = steps.iter().find(|step| step.name == "post").and_then(|step| step.output.as_ref());
     let number = posted.and_then(|output| output.0["number"].as_str()).unwrap_or("nowhere");
     say(stage, &format!("{name} is {}; posted to the ERP as {number}.", run.status));
-    stage.expect(&format!("{name} is posted"), true, number != "nowhere");
+    stage.must_be(&format!("{name} is posted"), true, number != "nowhere");
     Ok(())
 }
 

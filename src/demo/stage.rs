@@ -132,7 +132,7 @@ impl Stage {
     }
 
     /// Says so when something came out otherwise.
-    pub fn expect(&mut self, what: &str, expected: impl ToString, got: impl ToString) {
+    pub fn must_be(&mut self, what: &str, expected: impl ToString, got: impl ToString) {
         let (expected, got) = (expected.to_string(), got.to_string());
         if expected != got {
             self.surprises.push(format!("{what}: expected {expected}, got {got}"));

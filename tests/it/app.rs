@@ -20,6 +20,7 @@ use countersign::engine::launch::Launch;
 use countersign::intake::{IntakeError, Polled};
 use countersign::mailbox::{self, maildir};
 use countersign::mime;
+use countersign::reports::audit;
 use countersign::store::answers::AnswerRow;
 use countersign::store::messages::MessageRow;
 use countersign::store::runs::RunRow;
@@ -101,6 +102,7 @@ impl TestApp {
         let program = PathBuf::from(env!("CARGO_BIN_EXE_countersign"));
         let app =
             App::build(checked, Parts { clock: Arc::new(clock.clone()), program }).await.expect("build the product");
+        app.import_people().await.expect("import the people");
         Self { app, clock, dir }
     }
 
@@ -234,7 +236,7 @@ impl TestApp {
 
     /// Sealed events of one kind, oldest first.
     pub async fn events(&self, kind: &str) -> Vec<Event> {
-        while app::seal(&self.app.engine).await.expect("seal") > 0 {}
+        audit::seal(&self.app.engine).await.expect("seal");
         let sealed = events::after(&mut self.tx().await, 0, 100_000).await.expect("events");
         sealed.into_iter().map(|sealed| sealed.event).filter(|event| event.kind == kind).collect()
     }

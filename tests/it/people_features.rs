@@ -186,13 +186,17 @@ async fn silence_reminds_then_escalates_and_what_was_asked_before_is_dead() {
 #[tokio::test]
 async fn an_approval_that_nobody_gives_expires_and_never_approves() {
     let (app, mail) = asked().await;
-    for _rung in ["reminder", "escalation", "end"] {
+    for _rung in ["reminder", "escalation"] {
         app.pass_to_next().await;
     }
+    let escalation = app.last_to(FRANK);
+    app.pass_to_next().await;
     let run = app.run(RUN).await;
     assert_eq!((run.status, run.failure.unwrap().reason.as_str()), (RunStatus::Failed, "approval_expired"));
     assert!(app.postings().is_empty());
-    app.receive(answer(FRANK, &app.last_to(FRANK), "approve")).await;
+    let told = app.last_to(FRANK);
+    assert!(told.subject.contains("failed"), "the workflow's owner is told: {}", told.subject);
+    app.receive(answer(FRANK, &escalation, "approve")).await;
     app.receive(answer(OLIVIA, &mail, "approve")).await;
     assert_eq!((app.run(RUN).await.status, app.postings().len()), (RunStatus::Failed, 0));
     assert_eq!(app.said(RUN).await, ["frank late approve", "olivia late approve"]);

@@ -106,7 +106,8 @@ impl Desk {
         let program = PathBuf::from(env!("CARGO_BIN_EXE_countersign"));
         let parts = Parts { clock: std::sync::Arc::new(clock.clone()), program };
         let app = App::build(checked, parts).await.unwrap();
-        let context = Context { config: app.config.clone(), engine: app.engine.clone(), intake: app.intake.clone() };
+        app.import_people().await.unwrap();
+        let context = app.context();
         Self { directory, clock, app, context }
     }
 
