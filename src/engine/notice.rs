@@ -103,10 +103,29 @@ pub fn header_message_id(id: NoticeId, address: Option<&str>) -> String {
     format!("{}@{domain}", id.0.simple())
 }
 
-/// The Reply-To that carries a notice's id: `ap+c-<id>@acme.example` (subaddressing, RFC 5233).
+/// Longest local part of an address, in octets (RFC 5321, 4.5.3.1.1).
+const MAX_LOCAL: usize = 64;
+
+/// The Reply-To that carries a notice's id: `ap+c-<id>@acme.example` (subaddressing, RFC 5233). The address alone where
+/// there is no room for the tag; an answer is then known by what it says it answers.
 pub fn tagged_address(own_address: &str, notice: NoticeId) -> String {
-    match own_address.rsplit_once('@') {
-        Some((local, domain)) => format!("{local}+c-{}@{domain}", notice.0.simple()),
-        None => own_address.to_owned(),
+    let tagged =
+        own_address.rsplit_once('@').map(|(local, domain)| (format!("{local}+c-{}", notice.0.simple()), domain));
+    match tagged {
+        Some((local, domain)) if local.len() <= MAX_LOCAL => format!("{local}@{domain}"),
+        _ => own_address.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_that_would_make_the_address_too_long_is_left_out() {
+        let tagged = |local: usize| tagged_address(&format!("{}@acme.example", "a".repeat(local)), NoticeId::new());
+        assert!(tagged(29).contains("+c-"));
+        assert_eq!(tagged(29).find('@'), Some(64));
+        assert_eq!(tagged(30), format!("{}@acme.example", "a".repeat(30)));
     }
 }
