@@ -114,16 +114,17 @@ async fn password(config: &MailboxConfig, secrets: &Secrets) -> Result<Option<Se
 /// Waits for news: from the server, from the schedule, or until the pause is over. At most `longest` where there is no pause.
 async fn news(open: &mut Option<Box<dyn Mailbox>>, pause: Option<Duration>, longest: Duration, due: &Notify) {
     match (open.as_mut(), pause) {
+        // The schedule does not cut a pause short: a server in trouble, or one that counts wrong passwords, is left alone.
+        (_, Some(pause)) => tokio::time::sleep(pause).await,
         (Some(mailbox), None) => {
             if mailbox.wait(longest, due).await.is_err() {
                 *open = None;
             }
         }
-        (_, pause) => {
-            let pause = pause.unwrap_or(longest);
+        (None, None) => {
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = due.notified(), if pause > Duration::from_secs(5) => {}
+                () = tokio::time::sleep(longest) => {}
+                () = due.notified() => {}
             }
         }
     }
