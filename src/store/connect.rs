@@ -48,7 +48,12 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Sql(
-                sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_),
+                sqlx::Error::Io(_)
+                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::PoolClosed
+                | sqlx::Error::Tls(_)
+                // What sqlx makes of a server that hangs up in the middle of its greeting.
+                | sqlx::Error::Protocol(_),
             ) => true,
             Self::Sql(sqlx::Error::Database(error)) => match error.code().as_deref() {
                 // Connection exceptions, transaction rollback, resources, operator intervention; SQLITE_BUSY and LOCKED.
