@@ -72,6 +72,16 @@ pub fn pg_url() -> String {
     setting("CS_RIG_PG_URL")
 }
 
+/// Where PostgreSQL listens, for a proxy in front of it.
+pub fn pg_port() -> u16 {
+    port("CS_RIG_PG_PORT")
+}
+
+/// Where moto listens.
+pub fn moto_port() -> u16 {
+    port("CS_RIG_MOTO_PORT")
+}
+
 /// S3 and Secrets Manager over HTTP; any credentials.
 pub fn moto_url() -> String {
     setting("CS_RIG_MOTO_URL")
