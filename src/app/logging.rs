@@ -7,8 +7,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::sections::LogFormat;
 
-/// At `trace` async-imap prints the password; at `debug` lettre prints every line; sqlx prints bound text.
-const CAPPED: &[&str] = &["async_imap", "lettre", "sqlx", "aws_sigv4", "aws_smithy", "hyper"];
+/// At `trace` async-imap prints the password; at `debug` lettre prints every line; sqlx prints bound text. The scheduler only
+/// tells of itself.
+const CAPPED: &[&str] = &["async_imap", "lettre", "sqlx", "aws_sigv4", "aws_smithy", "hyper", "tokio_cron_scheduler"];
 
 /// Logs to standard error, filtered by `RUST_LOG`, or by `usual` when that is missing. Called once, from `main`.
 pub fn start(format: LogFormat, usual: &str) {

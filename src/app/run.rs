@@ -164,7 +164,7 @@ impl App {
                     }
                     Err(trouble) => {
                         failures += 1;
-                        error!("{name}: {trouble:#}; tried again");
+                        error!("{name}: {trouble}; tried again");
                         (pause * 2u32.saturating_pow(failures.min(10))).min(MAX_PAUSE)
                     }
                 };

@@ -114,8 +114,8 @@ impl Delivery {
             Sent::Later(why) | Sent::Never(why) => (NoticeStatus::Failed, "notice.failed", why),
         };
         match status {
-            NoticeStatus::Sent => info!(notice.id = %notice.id, "{} sent to {}", notice.template, notice.person),
-            _ => warn!(notice.id = %notice.id, "{} to {}: {detail}", notice.template, notice.person),
+            NoticeStatus::Sent => info!(notice.id = %notice.id, "{} sent", notice.template),
+            _ => warn!(notice.id = %notice.id, "{} not sent: {detail}", notice.template),
         }
         let mut tx = self.engine.store.begin().await?;
         if notices::settle(&mut tx, notice, status, &detail, now + pause, now).await? {

@@ -327,6 +327,8 @@ impl Engine {
         steps::put(&mut tx, &step).await?;
         events::append(&mut tx, &event.with("attempt", step.attempt)).await?;
         tx.commit().await?;
+        // There may be mail to send.
+        self.work.notify_waiters();
         Ok(true)
     }
 }

@@ -77,7 +77,7 @@ impl Intake {
         tx.commit().await?;
         crash::point("intake.committed");
         self.engine.work.notify_waiters();
-        info!(message.id = %row.id, mailbox = mailbox.name, "{} of {}: {}", done.verdict.name(), delivery, done.reason);
+        info!(message.id = %row.id, mailbox = mailbox.name, "{delivery}: {}", done.verdict.name());
         Ok(done)
     }
 
@@ -107,7 +107,7 @@ impl Intake {
             events::append(&mut tx, &screened(row, &decision, at)).await?;
         }
         tx.commit().await?;
-        info!(message.id = %row.id, mailbox = row.mailbox, "{} of uid {}: {}", decision.verdict.name(), row.uid, decision.reason);
+        info!(message.id = %row.id, mailbox = row.mailbox, "{}: {}", delivery_of(row), decision.verdict.name());
         Ok(decision)
     }
 
