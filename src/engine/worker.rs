@@ -297,6 +297,8 @@ impl Engine {
             Outcome::Done { output, notices } => {
                 step.status = step::next_status(Some(step.status), StepEvent::Done)?;
                 step.output = Some(Json(output));
+                // Of an earlier attempt; the trail still tells it.
+                step.failure = None;
                 step.finished_at = Some(now);
                 for draft in &notices {
                     self.write_notice(&mut tx, &run, None, draft).await?;
