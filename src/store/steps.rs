@@ -53,11 +53,37 @@ pub async fn put(tx: &mut Tx, step: &StepRow) -> Result<(), StoreError> {
         &step.agent,
         step.status.as_str(),
         step.attempt,
-        step.output.as_ref().map(|output| Json(&output.0)),
+        step.output.as_ref().map(|output| Json(without_nul(&output.0))),
         step.failure.as_ref().map(|failure| Json(&failure.0)),
         step.retry_at,
         step.started_at,
         step.finished_at
     )?;
     Ok(())
+}
+
+/// PostgreSQL's `jsonb` takes no NUL, and documents may hold one; it means nothing in text.
+fn without_nul(value: &Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(text.replace('\0', "")),
+        Value::Array(items) => items.iter().map(without_nul).collect(),
+        Value::Object(map) => map
+            .iter()
+            .map(|(key, item)| (key.replace('\0', ""), without_nul(item)))
+            .collect::<serde_json::Map<_, _>>()
+            .into(),
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_nul_anywhere_in_an_output_is_left_out() {
+        assert_eq!(without_nul(&json!({"a\0": ["x\0y", 1, null]})), json!({"a": ["xy", 1, null]}));
+    }
 }
