@@ -31,14 +31,7 @@ pub fn check(source: &str) -> Result<(), String> {
 /// # Errors
 /// For unknown names (never read as false), type errors and exhausted fuel, in words.
 pub fn evaluate(source: &str, context: &Value) -> Result<Value, String> {
-    bounded(source)?;
-    let environment = environment();
-    let expression = environment.compile_expression(source).map_err(words)?;
-    let value = expression.eval(minijinja::value::Serde(context)).map_err(words)?;
-    if value.is_undefined() {
-        return Err(format!("`{source}` is not known here"));
-    }
-    serde_json::to_value(&value).map_err(|error| error.to_string())
+    known(source, context, |value| serde_json::to_value(value).map_err(|error| error.to_string()))
 }
 
 /// Evaluates a condition. A value that is not a boolean counts as true unless empty, zero or none.
@@ -46,6 +39,14 @@ pub fn evaluate(source: &str, context: &Value) -> Result<Value, String> {
 /// # Errors
 /// As `evaluate`; an unknown fact is an error, so that it can never permit.
 pub fn holds(source: &str, context: &Value) -> Result<bool, String> {
+    known(source, context, |value| Ok(value.is_true()))
+}
+
+fn known<T>(
+    source: &str,
+    context: &Value,
+    take: impl FnOnce(&minijinja::Value) -> Result<T, String>,
+) -> Result<T, String> {
     bounded(source)?;
     let environment = environment();
     let expression = environment.compile_expression(source).map_err(words)?;
@@ -53,7 +54,7 @@ pub fn holds(source: &str, context: &Value) -> Result<bool, String> {
     if value.is_undefined() {
         return Err(format!("`{source}` is not known here"));
     }
-    Ok(value.is_true())
+    take(&value)
 }
 
 /// Fills in the `{{ }}` of every string inside `value`. A string that is one expression keeps the type of its result.
