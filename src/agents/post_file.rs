@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 
-use super::settings::{self, Reader, Setting};
+use super::settings::{self, Names, Reader, Setting};
 use super::{Agent, Outcome, Task};
 use crate::domain::crash;
 use crate::domain::failure::Failure;
@@ -24,11 +24,14 @@ pub struct PostFile {
 struct Wants {
     file: String,
     record: Map<String, Value>,
+    /// Fields of the record that no other run may have posted with the same values: supplier and invoice number.
+    unique: Vec<String>,
 }
 
 fn read(with: &mut Reader) -> Wants {
     let InsideName(file) = with.required("file");
-    Wants { file, record: with.required("record") }
+    let Names(unique) = with.optional("unique").unwrap_or_default();
+    Wants { file, record: with.required("record"), unique }
 }
 
 /// A relative name that cannot leave its directory.
@@ -70,10 +73,15 @@ impl Agent for PostFile {
         let path = self.directory.join(&wants.file);
         let posting = json!({"run": task.run_name, "posted_at": task.now, "record": wants.record});
         let key = task.idempotency_key();
-        let posted = tokio::task::spawn_blocking(move || post(&path, &key, posting)).await;
+        let unique = wants.unique;
+        let posted = tokio::task::spawn_blocking(move || post(&path, &key, posting, &unique)).await;
         let failure = |why: String| Failure::high("post_failed", format!("cannot post to {}: {why}", wants.file));
         match posted {
-            Ok(Ok(number)) => Outcome::done(json!({"posted": true, "number": number, "file": wants.file})),
+            Ok(Ok(Posted::As(number))) => Outcome::done(json!({"posted": true, "number": number, "file": wants.file})),
+            Ok(Ok(Posted::Before { number, run })) => {
+                let details = format!("the same was posted before, as {number} by {run}; nothing is posted twice");
+                Outcome::Fail(Failure::high("already_posted", details))
+            }
             Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => Outcome::Fail(failure(error.to_string())),
             Ok(Err(error)) => Outcome::Retry(failure(error.to_string())),
             Err(error) => Outcome::Retry(failure(error.to_string())),
@@ -81,10 +89,18 @@ impl Agent for PostFile {
     }
 }
 
-/// Posts under `key` and returns the posting's number: a new one, or the first one's when the key is known.
+/// What came of a posting.
+enum Posted {
+    /// Under this number: a new one, or the first one's when this very posting was made before.
+    As(String),
+    /// Another run has posted a record that is the same in its unique fields.
+    Before { number: String, run: String },
+}
+
+/// Posts under `key`, once.
 ///
 /// Durable when it returns. A crash leaves the file as it was or with the whole posting.
-fn post(path: &Path, key: &str, mut posting: Value) -> io::Result<String> {
+fn post(path: &Path, key: &str, mut posting: Value, unique: &[String]) -> io::Result<Posted> {
     let directory = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(directory)?;
     let lock = File::create(beside(path, "lock"))?;
@@ -93,7 +109,13 @@ fn post(path: &Path, key: &str, mut posting: Value) -> io::Result<String> {
     if let Some(known) = postings.get(key) {
         // A crash may have come between the rename and its fsync.
         File::open(directory)?.sync_all()?;
-        return Ok(known["number"].as_str().unwrap_or_default().to_owned());
+        return Ok(Posted::As(text(&known["number"])));
+    }
+    let is_same = |known: &&Value| {
+        !unique.is_empty() && unique.iter().all(|field| known["record"][field] == posting["record"][field])
+    };
+    if let Some(known) = postings.values().find(is_same) {
+        return Ok(Posted::Before { number: text(&known["number"]), run: text(&known["run"]) });
     }
     let number = format!("ERP-{:06}", postings.len() + 1);
     posting["number"] = number.clone().into();
@@ -106,7 +128,11 @@ fn post(path: &Path, key: &str, mut posting: Value) -> io::Result<String> {
     fs::rename(&scratch, path)?;
     crash::point("post.written");
     File::open(directory)?.sync_all()?;
-    Ok(number)
+    Ok(Posted::As(number))
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }
 
 /// # Errors
@@ -193,5 +219,21 @@ mod tests {
         let Outcome::Fail(failure) = perform(&agent(&directory), &posting()).await else { panic!("must fail") };
         assert_eq!(failure.reason, "post_failed");
         assert_eq!(fs::read(directory.path().join("erp.json")).unwrap(), b"[", "what was there stays");
+    }
+
+    #[tokio::test]
+    async fn the_same_business_record_of_another_run_is_not_posted_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let agent = agent(&directory);
+        let posting = |invoice: &str| {
+            let record = json!({"invoice": invoice, "supplier": "Nordwind"});
+            let mut task = task(json!({"file": "erp.json", "record": record, "unique": ["supplier", "invoice"]}));
+            task.run_id = RunId::new();
+            task
+        };
+        assert_eq!(number(&agent, &posting("4711")).await, "ERP-000001");
+        let Outcome::Fail(failure) = perform(&agent, &posting("4711")).await else { panic!("posted twice") };
+        assert!(failure.reason == "already_posted" && failure.details.contains("ERP-000001"), "{failure}");
+        assert_eq!(number(&agent, &posting("4712")).await, "ERP-000002");
     }
 }
