@@ -1,5 +1,7 @@
 //! Conditions and values in files: minijinja expressions with strict unknowns and bounded work.
 
+use std::collections::BTreeSet;
+
 use minijinja::{Environment, UndefinedBehavior};
 use serde_json::{Map, Value};
 
@@ -55,6 +57,29 @@ fn known<T>(
         return Err(format!("`{source}` is not known here"));
     }
     take(&value)
+}
+
+/// Dotted names that an expression looks up: `steps.extract.po`, `inputs.documents`. None when it does not compile.
+pub fn names(source: &str) -> BTreeSet<String> {
+    let environment = environment();
+    let compiled = bounded(source).and_then(|()| environment.compile_expression(source).map_err(words));
+    compiled.map(|expression| expression.undeclared_variables(true).into_iter().collect()).unwrap_or_default()
+}
+
+/// As `names`, for every string inside `value`.
+pub fn names_in(value: &Value) -> BTreeSet<String> {
+    match value {
+        Value::String(text) => match sole_expression(text) {
+            Some(source) => names(source),
+            None => environment()
+                .template_from_str(text)
+                .map(|template| template.undeclared_variables(true).into_iter().collect())
+                .unwrap_or_default(),
+        },
+        Value::Array(items) => items.iter().flat_map(names_in).collect(),
+        Value::Object(map) => map.values().flat_map(names_in).collect(),
+        _ => BTreeSet::new(),
+    }
 }
 
 /// Fills in the `{{ }}` of every string inside `value`. A string that is one expression keeps the type of its result.

@@ -219,8 +219,15 @@ impl Workflow {
             if let Some(Err(why)) = step.when.as_deref().map(expression::check) {
                 say(Some(&step.name), "when", why, "see the minijinja expression syntax");
             }
-            if let Err(why) = expression::check_fill(&Value::Object(step.with.clone())) {
+            let with = Value::Object(step.with.clone());
+            if let Err(why) = expression::check_fill(&with) {
                 say(Some(&step.name), "with", why, "see the minijinja template syntax");
+            }
+            let in_condition = step.when.as_deref().map(expression::names).unwrap_or_default();
+            for (key, names) in [("when", in_condition), ("with", expression::names_in(&with))] {
+                for (what, mend) in names.iter().filter_map(|name| self.unknown_name(step, name)) {
+                    say(Some(&step.name), key, what, &mend);
+                }
             }
         }
         if let Some(cycle) = self.cycle() {
@@ -228,6 +235,54 @@ impl Workflow {
             say(cycle.first().map(String::as_str), "needs", what, "remove one of these needs");
         }
         problems
+    }
+
+    /// What is wrong with a dotted name in an expression of `step`, and the mend: only inputs, earlier steps and the run exist.
+    fn unknown_name(&self, step: &Step, name: &str) -> Option<(String, String)> {
+        let mut path = name.split('.');
+        let (root, first) = (path.next().unwrap_or_default(), path.next());
+        let like = |wanted: &str, known: Vec<&str>| match nearest(wanted, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("there are: {}", known.join(", ")),
+        };
+        match (root, first) {
+            ("inputs", Some(input)) if !self.inputs.contains_key(input) => {
+                let known = self.inputs.keys().map(String::as_str).collect();
+                Some((format!("there is no input `{input}`"), like(input, known)))
+            }
+            ("steps", Some(earlier)) => {
+                let before = self.before(step);
+                if before.contains(earlier) {
+                    return None;
+                }
+                let what = if self.step(earlier).is_some() {
+                    format!("step `{earlier}` need not be done before `{}`", step.name)
+                } else {
+                    format!("there is no step `{earlier}`")
+                };
+                let mend = match self.step(earlier) {
+                    Some(_) => format!("add `{earlier}` to its needs"),
+                    None => like(earlier, before.into_iter().collect()),
+                };
+                Some((what, mend))
+            }
+            ("inputs" | "steps" | "run", _) => None,
+            _ => {
+                Some((format!("`{root}` is not known here"), "expressions see `inputs`, `steps` and `run`".to_owned()))
+            }
+        }
+    }
+
+    /// Every step that is done or skipped before `step` starts.
+    fn before<'a>(&'a self, step: &'a Step) -> BTreeSet<&'a str> {
+        let mut found = BTreeSet::new();
+        let mut open: Vec<&str> = step.needs.iter().map(String::as_str).collect();
+        while let Some(name) = open.pop() {
+            if found.insert(name) {
+                open.extend(self.step(name).into_iter().flat_map(|step| step.needs.iter().map(String::as_str)));
+            }
+        }
+        found
     }
 
     /// Names of steps along a circle of needs, first and last equal.
@@ -355,6 +410,21 @@ mod tests {
         check(json!([{"name": "a", "agent": "noop", "when": "1 +"}]), "syntax error");
         check(json!([{"name": "a", "agent": "noop", "with": {"x": "{{ 1 + }}"}}]), "x: syntax error");
         assert_eq!(workflow(json!([step("a", &[]), step("b", &["a"])])).problems(), []);
+    }
+
+    #[test]
+    fn expressions_name_only_what_will_be_there() {
+        let with = |value: &str| {
+            json!([{"name": "extract", "agent": "noop"}, {"name": "other", "agent": "noop"},
+            {"name": "b", "agent": "noop", "needs": ["extract"], "with": {"x": value}}])
+        };
+        check(with("{{ steps.extrct.po }}"), "there is no step `extrct` (did you mean `extract`?)");
+        check(with("no {{ steps.other.po }}"), "step `other` need not be done before `b` (add `other` to its needs)");
+        check(with("{{ inputs.docments }}"), "there is no input `docments`");
+        check(with("{{ extract.po }}"), "`extract` is not known here");
+        check(json!([{"name": "a", "agent": "noop", "when": "not steps.b.po"}]), "there is no step `b`");
+        let fine = with("{{ steps.extract.po if steps.extract.po else run.name }}");
+        assert_eq!(workflow(fine).problems(), []);
     }
 
     #[test]
