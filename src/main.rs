@@ -9,21 +9,27 @@ use clap::Parser;
 use countersign::agents::pdf;
 use countersign::app::{self, App, Checked, Parts, logging, signals};
 use countersign::cli::{self, Args, Command, Ending, check};
+use countersign::config::secret::SecretError;
 use countersign::config::sections::{LogFormat, Role};
 use countersign::demo;
 use countersign::domain::{clock::SystemClock, crash};
+use rustix::fs::Mode;
 
 fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|first| first == pdf::CHILD_ARGUMENT) {
         return pdf::child_main();
     }
+    // What we write is mail and links: for us alone.
+    rustix::process::umask(Mode::from_raw_mode(0o077));
     let Args { config, command } = Args::parse();
     let done = tokio::runtime::Runtime::new()
         .context("start the runtime")
         .and_then(|runtime| runtime.block_on(perform(&config, command)));
     done.unwrap_or_else(|error| {
         cli::complain(&error);
-        Ending::Failed.into()
+        let is_absent = |cause: &SecretError| !cause.is_transient();
+        let misused = error.chain().filter_map(|cause| cause.downcast_ref()).any(is_absent);
+        if misused { Ending::Misused.into() } else { Ending::Failed.into() }
     })
 }
 
