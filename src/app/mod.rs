@@ -60,7 +60,7 @@ fn behaviour(config: &Config, agents: &Registry, templates: &Templates) -> Resul
         vec![]
     });
     let known = Known {
-        workflows: workflows.iter().map(|loaded| loaded.workflow.name.clone()).collect(),
+        workflows: workflows::names(&config.files.workflows),
         templates: templates.names().map(str::to_owned).collect(),
         mailboxes: config.mailboxes.iter().map(|mailbox| mailbox.name.clone()).collect(),
     };
@@ -142,7 +142,7 @@ impl Checked {
     pub fn summary(&self) -> String {
         let layers: Vec<_> = self.layers.iter().map(|layer| layer.display().to_string()).collect();
         format!(
-            "in order: {} ({} mailboxes, {} rules, {} workflows, {} templates, {} customers)",
+            "in order: {} (mailboxes: {}, rules: {}, workflows: {}, templates: {}, customers: {})",
             layers.join(" under "),
             self.config.mailboxes.len(),
             self.behaviour.rules.rule_names().count(),
@@ -193,7 +193,9 @@ impl App {
             mailboxes: ReplyAddress::of(&mailboxes),
         });
         let intake = Arc::new(Intake::new(Arc::clone(&engine), config.limits.clone(), mailboxes, behaviour));
-        Ok(Self { config, secrets, engine, intake, delivery, customers })
+        let app = Self { config, secrets, engine, intake, delivery, customers };
+        app.import_strangers().await?;
+        Ok(app)
     }
 
     /// Takes the people file into the database, as `countersign import` does.
@@ -204,6 +206,18 @@ impl App {
         let mut tx = self.engine.store.begin().await?;
         for customer in &self.customers {
             store::people::import(&mut tx, customer, self.engine.clock.now()).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Takes those customers of the people file in that the database has never heard of, so that the first command on a new
+    /// database knows them. Who is known stays as the database has them until `run` or `import`.
+    async fn import_strangers(&self) -> anyhow::Result<()> {
+        let mut tx = self.engine.store.begin().await?;
+        for customer in &self.customers {
+            if !store::people::is_known(&mut tx, &customer.name).await? {
+                store::people::import(&mut tx, customer, self.engine.clock.now()).await?;
+            }
         }
         Ok(tx.commit().await?)
     }

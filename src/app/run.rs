@@ -38,6 +38,7 @@ impl App {
         shutdown: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
         self.import_people().await.context("take the people file into the database")?;
+        info!("countersign {} starts on {}", env!("CARGO_PKG_VERSION"), self.engine.blob.describe());
         let stop = CancellationToken::new();
         let mut loops = JoinSet::new();
         let has = |role| roles.contains(&role);

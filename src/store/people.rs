@@ -68,6 +68,12 @@ pub async fn customer(tx: &mut Tx, name: &str) -> Result<Customer, StoreError> {
     Ok(Customer { name: name.to_owned(), aliases, suppliers, users: users(tx, name).await? })
 }
 
+/// Whether a customer was ever imported.
+pub async fn is_known(tx: &mut Tx, name: &str) -> Result<bool, StoreError> {
+    let sql = format!("select {} from customers where name = $1", CustomerRow::COLUMNS);
+    Ok(fetch!(maybe CustomerRow, tx, sql, name)?.is_some())
+}
+
 /// The users of a customer, by name.
 pub async fn users(tx: &mut Tx, customer: &str) -> Result<Vec<User>, StoreError> {
     let sql = format!("select {} from users where customer = $1 order by name", UserRow::COLUMNS);
