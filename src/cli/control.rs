@@ -20,8 +20,8 @@ pub async fn pause(engine: &Engine, id: &str, by: &str) -> anyhow::Result<Told> 
 
 pub async fn resume(engine: &Engine, id: &str, by: &str) -> anyhow::Result<Told> {
     let (run, name) = run(engine, id).await?;
-    let state = engine.resume(run, by).await.map_err(|error| named(&name, error))?;
-    Ok(Told::done(format!("{name}: it is {} and goes on\n", state.status)))
+    engine.resume(run, by).await.map_err(|error| named(&name, error))?;
+    Ok(Told::done(format!("{name}: nobody holds it any more; `countersign explain {name}` tells what it waits for\n")))
 }
 
 async fn run(engine: &Engine, id: &str) -> anyhow::Result<(RunId, String)> {

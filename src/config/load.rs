@@ -26,6 +26,10 @@ const SECTIONS: &[&str] =
 /// # Errors
 /// Everything that is wrong, each with file, line and mend.
 pub fn load(file: &Path) -> Result<Loaded, Vec<Diagnostic>> {
+    if !file.exists() {
+        let mend = "name a configuration with --config FILE; `countersign demo` needs none".to_owned();
+        return Err(vec![Diagnostic::whole(file, "cannot read the file: there is none", Some(mend))]);
+    }
     let directory = file.parent().unwrap_or(Path::new(""));
     let located = read_layers(file, &directory.join("base.toml"))?;
     let mut told = vec![];

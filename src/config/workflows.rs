@@ -57,6 +57,16 @@ pub fn load(directory: &Path, agents: &dyn KnownAgents) -> Result<Vec<Loaded>, V
     if told.is_empty() { Ok(loaded) } else { Err(told) }
 }
 
+/// Names of all definitions in a directory, also of those that do not hold together: so that whoever refers to one is not
+/// told that there is none.
+pub fn names(directory: &Path) -> Vec<String> {
+    let tables = toml_files(directory).unwrap_or_default().into_iter().filter_map(|file| {
+        let text = std::fs::read_to_string(file).ok()?;
+        text.parse::<toml::Table>().ok()
+    });
+    tables.filter_map(|table| table.get("name").and_then(toml::Value::as_str).map(str::to_owned)).collect()
+}
+
 fn toml_files(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut files = vec![];
     for entry in std::fs::read_dir(directory)? {

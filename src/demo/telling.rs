@@ -30,7 +30,7 @@ pub fn chapter(title: &str) {
 }
 
 pub fn say(stage: &Stage, line: &str) {
-    println!("{}  {line}", stage.now().format("%a %d %b %H:%M"));
+    println!("{}  {line}", stage.now().format("%a %d %b %H:%M UTC"));
 }
 
 /// The table of all messages, the tree of the first working directory, and how long it took.

@@ -73,10 +73,10 @@ impl Engine {
         let Some(owner) = workflows::get(tx, &run.workflow_hash).await?.owner else { return Ok(()) };
         let users = people::users(tx, &run.customer).await?;
         let mut data = Map::new();
-        data.insert("title".into(), format!("{} failed", run.name).into());
+        let subject = run.origin.get("subject").and_then(Value::as_str).unwrap_or("-");
+        data.insert("title".into(), format!("failed: {subject}").into());
         data.insert("text".into(), format!("{}.", failure.details).into());
         let fact = |label: &str, value: &str| json!({ "label": label, "value": value });
-        let subject = run.origin.get("subject").and_then(Value::as_str).unwrap_or("-");
         data.insert("facts".into(), json!([fact("Reason", &failure.reason), fact("Mail", subject)]));
         for asked in resolve(&[owner], &users) {
             let draft = Draft {
