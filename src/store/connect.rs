@@ -55,16 +55,21 @@ impl StoreError {
                 // What sqlx makes of a server that hangs up in the middle of its greeting.
                 | sqlx::Error::Protocol(_),
             ) => true,
-            Self::Sql(sqlx::Error::Database(error)) => match error.code().as_deref() {
-                // Connection exceptions, transaction rollback, resources, operator intervention; SQLITE_BUSY and LOCKED.
-                Some(code) => {
-                    matches!(code.get(..2), Some("08" | "40" | "53" | "57")) || matches!(code, "5" | "6" | "517")
-                }
-                None => false,
-            },
+            Self::Sql(sqlx::Error::Database(error)) => error.code().is_some_and(|code| passes(&code)),
             _ => false,
         }
     }
+}
+
+/// Whether what a database's error code stands for passes by itself or by mending the machine, whatever was asked.
+fn passes(code: &str) -> bool {
+    // SQLSTATE has five characters: connection exceptions, transaction rollback, resources, operator intervention, system
+    // errors, and a server that is read-only after a failover.
+    if code.len() == 5 {
+        return matches!(code.get(..2), Some("08" | "40" | "53" | "57" | "58")) || code == "25006";
+    }
+    // The low byte of SQLite's extended codes: BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN.
+    code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 8 | 10 | 13 | 14))
 }
 
 /// Longest wait for another writer or for a free connection.
@@ -148,5 +153,22 @@ impl Tx {
             Self::Lite(tx) => tx.commit().await?,
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_of_the_machine_passes_and_a_wrong_statement_does_not() {
+        for code in
+            ["08006", "40001", "40P01", "53300", "57P01", "58030", "25006", "5", "6", "517", "261", "10", "778", "13"]
+        {
+            assert!(passes(code), "{code}");
+        }
+        for code in ["23505", "22021", "42601", "XX000", "1", "19", "2067", "11", ""] {
+            assert!(!passes(code), "{code}");
+        }
     }
 }
