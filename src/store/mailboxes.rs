@@ -49,7 +49,8 @@ pub async fn get(tx: &mut Tx, name: &str) -> Result<Option<MailboxRow>, StoreErr
     fetch!(maybe MailboxRow, tx, sql, name)
 }
 
-/// Takes or renews the lease of a mailbox; the new fence, or none while somebody else holds it.
+/// Takes or renews the lease of a mailbox; false while somebody else holds it. It saves double work and no more: that a
+/// message is decided once rests on `messages::decide`, whoever polls.
 pub async fn lease(
     tx: &mut Tx,
     name: &str,
