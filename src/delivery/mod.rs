@@ -62,6 +62,8 @@ enum Sent {
     Yes(String),
     Later(String),
     Never(String),
+    /// Nobody is to answer it any more.
+    Over,
 }
 
 impl Delivery {
@@ -111,10 +113,12 @@ impl Delivery {
         let (status, kind, detail) = match sent {
             Sent::Yes(receipt) => (NoticeStatus::Sent, "notice.sent", receipt),
             Sent::Later(why) if !last => (NoticeStatus::Pending, "notice.delayed", why),
+            Sent::Over => (NoticeStatus::Void, "notice.void", "what it asks is settled".to_owned()),
             Sent::Later(why) | Sent::Never(why) => (NoticeStatus::Failed, "notice.failed", why),
         };
         match status {
             NoticeStatus::Sent => info!(notice.id = %notice.id, "{} sent", notice.template),
+            NoticeStatus::Void => info!(notice.id = %notice.id, "{} not sent: {detail}", notice.template),
             _ => warn!(notice.id = %notice.id, "{} not sent: {detail}", notice.template),
         }
         let mut tx = self.engine.store.begin().await?;
@@ -142,6 +146,10 @@ impl Delivery {
         let token = match notice.token_id {
             Some(id) => {
                 let token = tokens::get(&mut tx, id).await?;
+                // Settled while the notice waited for its next attempt.
+                if token.void_at.is_some() {
+                    return Ok(Err(Sent::Over));
+                }
                 let wait = waits::get(&mut tx, token.wait_id).await?;
                 let binding = Binding { id, wait: wait.id, generation: token.generation, person: &token.person };
                 Some(self.engine.key.derive(&binding))
