@@ -108,6 +108,9 @@ pub async fn answer(
     comment: Option<String>,
 ) -> Result<Posted, EngineError> {
     let mut tx = engine.store.begin().await?;
+    let Some((_, wait)) = find(&mut tx, token).await? else { return Ok(Posted::Unknown) };
+    // Read again under the lock: the ladder may have asked somebody else meanwhile.
+    runs::lock(&mut tx, wait.run_id).await?;
     let Some((row, wait)) = find(&mut tx, token).await? else { return Ok(Posted::Unknown) };
     let is_dead = row.void_at.is_some() && wait.status != WaitStatus::Answered;
     if is_dead || wait.kind != WaitKind::Approval {

@@ -6,7 +6,7 @@ use crate::domain::ids::RunId;
 use crate::domain::wait::{Answer, Channel, Choice, WaitKind, WaitStatus};
 use crate::engine::decide::{Decided, Ending};
 use crate::engine::{Engine, EngineError};
-use crate::store::waits;
+use crate::store::{runs, waits};
 
 /// Answers the open approval of a run as `user`.
 ///
@@ -20,6 +20,7 @@ pub async fn answer(
     comment: Option<String>,
 ) -> Result<Decided, EngineError> {
     let mut tx = engine.store.begin().await?;
+    runs::lock(&mut tx, run).await?;
     let all = waits::of_run(&mut tx, run).await?;
     let open = all.into_iter().find(|wait| wait.kind == WaitKind::Approval && wait.status == WaitStatus::Open);
     let Some(wait) = open else {

@@ -41,17 +41,19 @@ pub struct Heard {
 
 /// Hears a reply inside the transaction that writes its message; poke `work` after the commit.
 pub async fn hear(engine: &Engine, tx: &mut Tx, reply: &Reply<'_>) -> Result<Heard, EngineError> {
-    let Some((token, wait)) = bound(tx, reply.notice).await? else {
+    let Some((run, token, wait)) = bound(tx, reply.notice).await? else {
         return Ok(Heard { effect: Effect::Comment, reason: "answers a notice that asks nothing".into() });
     };
-    let run = runs::get(tx, wait.run_id).await?;
     let talk = Talk { engine, reply, token, wait, run };
     talk.hear(tx).await
 }
 
-async fn bound(tx: &mut Tx, notice: &NoticeRow) -> Result<Option<(TokenRow, WaitRow)>, EngineError> {
+/// What a notice asked, under the lock of its run: the ladder cannot ask somebody else between this look and the decision.
+async fn bound(tx: &mut Tx, notice: &NoticeRow) -> Result<Option<(RunRow, TokenRow, WaitRow)>, EngineError> {
     let (Some(token), Some(wait)) = (notice.token_id, notice.wait_id) else { return Ok(None) };
-    Ok(Some((tokens::get(tx, token).await?, waits::get(tx, wait).await?)))
+    let run = waits::get(tx, wait).await?.run_id;
+    let run = runs::lock(tx, run).await?;
+    Ok(Some((run, tokens::get(tx, token).await?, waits::get(tx, wait).await?)))
 }
 
 struct Talk<'a> {
