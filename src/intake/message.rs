@@ -204,7 +204,7 @@ impl Intake {
             }
             Verdict::Reply { template } => {
                 if !self.reply(tx, mailbox, row, message, &template).await? {
-                    decision.reason.push_str("; not answered, because enough was answered already");
+                    decision.reason.push_str("; not answered: a machine wrote it, or enough was answered already");
                 }
             }
             Verdict::Ignore | Verdict::Quarantine { .. } => {}
@@ -287,7 +287,8 @@ impl Intake {
         Ok(self.engine.launch(tx, launch).await?.id)
     }
 
-    /// Answers the sender by template, unless they had enough answers today. False when nothing is sent.
+    /// Answers the sender by template, unless a machine wrote (RFC 3834, 2) or they had enough answers today. False when
+    /// nothing is sent.
     async fn reply(
         &self,
         tx: &mut Tx,
@@ -296,7 +297,7 @@ impl Intake {
         message: &Message,
         template: &str,
     ) -> Result<bool, IntakeError> {
-        let Some(author) = message.author() else { return Ok(false) };
+        let Some(author) = message.author().filter(|_| message.automatic.is_none()) else { return Ok(false) };
         let now = self.engine.clock.now();
         let today = now - chrono::TimeDelta::days(1);
         if notices::count_since(tx, &author.address, template, today).await? >= MAX_REPLIES_A_DAY {

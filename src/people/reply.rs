@@ -115,12 +115,7 @@ impl Talk<'_> {
     fn plan(&self) -> Plan {
         let message = self.reply.message;
         if let Some(automatic @ (Automatic::Reply | Automatic::Bulk)) = message.automatic {
-            return Plan::Keep {
-                effect: Effect::Comment,
-                verified: format!("{automatic}: written by a machine"),
-                reason: "an automatic answer decides nothing".into(),
-                back: None,
-            };
+            return machine(automatic);
         }
         let Some(author) = message.author().filter(|author| self.may_speak(&author.address)) else {
             let speaker = self.speaker();
@@ -156,6 +151,10 @@ impl Talk<'_> {
     }
 
     fn plan_vote(&self, verified: String) -> Plan {
+        // Documents that a machine sends are as good as any; a decision is a person's.
+        if let Some(automatic) = self.reply.message.automatic {
+            return machine(automatic);
+        }
         let text = fresh_text(self.reply.message);
         let (effect, reason) = match interpret::read(&text) {
             Reading::Decides { choice, comment } => {
@@ -241,6 +240,16 @@ impl Talk<'_> {
         };
         self.engine.write_notice(tx, &self.run, Some(&self.wait), &draft).await?;
         Ok(())
+    }
+}
+
+/// What a machine says is kept and not answered.
+fn machine(automatic: Automatic) -> Plan {
+    Plan::Keep {
+        effect: Effect::Comment,
+        verified: format!("{automatic}: written by a machine"),
+        reason: "an automatic answer decides nothing".into(),
+        back: None,
     }
 }
 
