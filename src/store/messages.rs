@@ -88,12 +88,13 @@ pub async fn record_listed(
     Ok(inserted == 1)
 }
 
-/// Deliveries of a mailbox that wait for a verdict and may be tried now, oldest first.
+/// Deliveries of a mailbox that wait for a verdict and may be tried now, in the order in which the server received them: of
+/// two answers the first one counts. Shorter UIDs are lower ones.
 pub async fn open(tx: &mut Tx, mailbox: &str, now: DateTime<Utc>, most: i64) -> Result<Vec<MessageRow>, StoreError> {
     let sql = format!(
         "select {} from messages where mailbox = $1 and state = 'listed' and uid not like 'injected-%'
             and (next_attempt_at is null or next_attempt_at <= $2)
-         order by listed_at, id limit $3",
+         order by listed_at, received_at, length(uid), uid limit $3",
         MessageRow::COLUMNS
     );
     fetch!(all MessageRow, tx, sql, mailbox, now, most)
