@@ -64,15 +64,25 @@ impl Intake {
                 return self.settle(row, decision, Some(&raw_sha256), size_bytes).await;
             }
         };
-        let known = self.know(mailbox, row, &message).await?;
-        let joins = known.answers.as_ref().map(|(_, transaction)| (*transaction, row.id));
-        let paths = filing::part_paths(&row.customer, row.transaction_id, &message, joins);
-        let documents = filing::documents(&message, &paths);
-        let decision = self.decide(mailbox, &message, &known, &documents);
-        filing::write(blob, &row.customer, &delivery, &message, &paths, &decision).await?;
-        crash::point("intake.before_commit");
+        let (mut tx, known, paths, documents, decision) = loop {
+            let known = self.know(mailbox, row, &message).await?;
+            let joins = known.answers.as_ref().map(|(_, transaction)| (*transaction, row.id));
+            let paths = filing::part_paths(&row.customer, row.transaction_id, &message, joins);
+            let documents = filing::documents(&message, &paths);
+            let decision = self.decide(mailbox, &message, &known, &documents);
+            filing::write(blob, &row.customer, &delivery, &message, &paths, &decision).await?;
+            crash::point("intake.before_commit");
 
-        let mut tx = self.engine.store.begin().await?;
+            let mut tx = self.engine.store.begin().await?;
+            let first = messages::lock_first_with_hash(&mut tx, &row.customer, &message.stable_sha256).await?;
+            if first == Some(row.id) {
+                return Err(decided_elsewhere());
+            }
+            // Otherwise the same mail came to another mailbox and was decided there meanwhile: look again.
+            if first.is_none() || known.duplicate_of.is_some() {
+                break (tx, known, paths, documents, decision);
+            }
+        };
         let done = self.write(&mut tx, mailbox, row, &message, &paths, &documents, &known, decision).await?;
         tx.commit().await?;
         crash::point("intake.committed");
@@ -135,6 +145,7 @@ impl Intake {
         let own_id = message.message_id.as_slice();
         let is_ours = notices::by_message_ids(&mut tx, own_id).await?.is_some();
         let duplicate_of = messages::first_with_hash(&mut tx, &row.customer, &message.stable_sha256).await?;
+        let duplicate_of = duplicate_of.filter(|first| *first != row.id);
         let first_time_sender = match message.author() {
             Some(author) => Some(!messages::has_written_before(&mut tx, &row.customer, &author.address).await?),
             None => None,
@@ -221,7 +232,7 @@ impl Intake {
             at,
         };
         if !messages::decide(tx, &decided).await? {
-            return Err(IntakeError::Message("somebody else decided this message meanwhile".into()));
+            return Err(decided_elsewhere());
         }
         messages::insert_transaction(tx, row.transaction_id, &row.customer, row.id, at).await?;
         for (part, path) in message.parts.iter().zip(paths) {
@@ -318,6 +329,11 @@ impl Intake {
         self.engine.write_reply(tx, &row.customer, &mailbox.name, &mailbox.address, &draft).await?;
         Ok(true)
     }
+}
+
+/// Two processes had the message in hand, because one of them had lost the mailbox's lease.
+fn decided_elsewhere() -> IntakeError {
+    IntakeError::Message("somebody else decided this message meanwhile".into())
 }
 
 struct HeardReply {

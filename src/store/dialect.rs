@@ -1,24 +1,6 @@
 //! The few things that PostgreSQL and SQLite say differently, and the macros that say the rest once.
 
-use super::Tx;
-
-impl Tx {
-    /// Ends a `select` of one row so that nobody else changes it before the commit. SQLite's writers hold the one write lock.
-    pub(super) fn for_update(&self) -> &'static str {
-        match self {
-            Self::Pg(_) => " for update",
-            Self::Lite(_) => "",
-        }
-    }
-
-    /// As `for_update`, passing over rows that somebody else holds.
-    pub(super) fn skip_locked(&self) -> &'static str {
-        match self {
-            Self::Pg(_) => " for update skip locked",
-            Self::Lite(_) => "",
-        }
-    }
-}
+use super::{StoreError, Tx};
 
 /// Runs `$body` on either database: inside it `D` is the database and `$connection` the connection.
 macro_rules! on_tx {
@@ -68,6 +50,32 @@ macro_rules! fetch {
             .await
             .map_err($crate::store::StoreError::from))
     };
+}
+
+impl Tx {
+    /// Ends a `select` of one row so that nobody else changes it before the commit. SQLite's writers hold the one write lock.
+    pub(super) fn for_update(&self) -> &'static str {
+        match self {
+            Self::Pg(_) => " for update",
+            Self::Lite(_) => "",
+        }
+    }
+
+    /// As `for_update`, passing over rows that somebody else holds.
+    pub(super) fn skip_locked(&self) -> &'static str {
+        match self {
+            Self::Pg(_) => " for update skip locked",
+            Self::Lite(_) => "",
+        }
+    }
+
+    /// Keeps everybody else who names the same thing waiting until the commit. SQLite's writers are alone anyway.
+    pub(super) async fn alone_with(&mut self, thing: &str) -> Result<(), StoreError> {
+        if matches!(self, Self::Pg(_)) {
+            execute!(self, "select pg_advisory_xact_lock(hashtextextended($1, 0))", thing)?;
+        }
+        Ok(())
+    }
 }
 
 pub(super) use {execute, fetch, on_tx};

@@ -188,6 +188,16 @@ pub async fn first_with_hash(
     Ok(fetch!(maybe Found, tx, sql, customer, stable_sha256)?.map(|found| found.id))
 }
 
+/// As `first_with_hash`, and nobody else decides on such a mail until the commit: it may have come to two mailboxes at once.
+pub async fn lock_first_with_hash(
+    tx: &mut Tx,
+    customer: &str,
+    stable_sha256: &str,
+) -> Result<Option<MessageId>, StoreError> {
+    tx.alone_with(&format!("mail:{customer}:{stable_sha256}")).await?;
+    first_with_hash(tx, customer, stable_sha256).await
+}
+
 /// Whether an earlier message of this customer came from the address.
 pub async fn has_written_before(tx: &mut Tx, customer: &str, address: &str) -> Result<bool, StoreError> {
     let sql = format!(
