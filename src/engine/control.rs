@@ -68,9 +68,14 @@ impl Engine {
         self.tell_owner(tx, run, failure).await
     }
 
-    /// Tells the workflow's owner that a run has failed. An owner who is nobody known is told nothing; the trail has it.
+    /// Tells the workflow's owner that a run has failed. An owner who is nobody known, or stands in a definition that cannot be read, is told nothing; the trail has it.
     async fn tell_owner(&self, tx: &mut Tx, run: &RunRow, failure: &Failure) -> Result<(), EngineError> {
-        let Some(owner) = workflows::get(tx, &run.workflow_hash).await?.owner else { return Ok(()) };
+        let owner = match workflows::get(tx, &run.workflow_hash).await {
+            Ok(workflow) => workflow.owner,
+            Err(error) if error.is_transient() => return Err(error.into()),
+            Err(_) => None,
+        };
+        let Some(owner) = owner else { return Ok(()) };
         let users = people::users(tx, &run.customer).await?;
         let mut data = Map::new();
         let subject = run.origin.get("subject").and_then(Value::as_str).unwrap_or("-");

@@ -44,7 +44,19 @@ impl Engine {
         let now = self.clock.now();
         let mut tx = self.store.begin().await?;
         let Some(run) = runs::claim(&mut tx, &self.owner, now, now + self.lease).await? else { return Ok(false) };
-        let workflow = workflows::get(&mut tx, &run.workflow_hash).await?;
+        let workflow = match workflows::get(&mut tx, &run.workflow_hash).await {
+            Ok(workflow) => workflow,
+            Err(error) if error.is_transient() => return Err(error.into()),
+            // Left as it is, this run would be claimed first at every tick, and no other ever.
+            Err(error) => {
+                let run = runs::lock(&mut tx, run.id).await?;
+                warn!(run.id = %run.id, run.name = run.name, "the definition of {} cannot be read: {error}", run.name);
+                let details = format!("this version of countersign cannot read its definition: {error}");
+                self.fail_run(&mut tx, &run, &Failure::high("definition_broken", details)).await?;
+                tx.commit().await?;
+                return Ok(true);
+            }
+        };
         tx.commit().await?;
         crash::point("engine.claimed");
         self.work_on(run.id, run.fence, &workflow).await?;
