@@ -150,6 +150,8 @@ impl Engine {
                 Ok(Look::Perform(started))
             }
             Next::Busy => Ok(Look::Wait),
+            // What is in hand may be posting somewhere; its outcome belongs to the record of the failed run.
+            Next::Failed(_) if !in_hand.is_empty() => Ok(Look::Wait),
             Next::Rest { wake_at } => {
                 let next = run::next_status(run.state(), RunEvent::OnlyWaitsLeft, false)?;
                 runs::set_state(&mut tx, &run, next, None, wake_at, now).await?;
