@@ -206,10 +206,12 @@ impl Engine {
         let mut row = before.cloned().unwrap_or_else(|| new_step(run, workflow, name, now));
         let allowed = workflow.step(name).map(|step| workflow.retry_of(step).count).unwrap_or_default();
         if lost && row.attempt > LOST_STARTS + i32::try_from(allowed).unwrap_or(i32::MAX - LOST_STARTS) {
-            row.status = step::next_status(Some(row.status), StepEvent::Fail)?;
-            row.finished_at = Some(now);
             let details = format!("the process died {} times while it performed step {name}", row.attempt);
-            row.failure = Some(Json(Failure::high("worker_lost", details)));
+            let failure = Failure::high("worker_lost", details);
+            let event =
+                Event::new(now, "step.failed", &run.customer).run(run.id).step(name).with("attempt", row.attempt);
+            events::append(tx, &failed(event, &failure, "step.failed")).await?;
+            fail_step(&mut row, failure, now)?;
             steps::put(tx, &row).await?;
             return Ok(None);
         }
