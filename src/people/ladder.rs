@@ -45,7 +45,7 @@ pub async fn tick(engine: &Engine) -> Result<usize, EngineError> {
 
 async fn climb(engine: &Engine, tx: &mut Tx, run: &RunRow, wait: &WaitRow) -> Result<(), EngineError> {
     let now = engine.clock.now();
-    let Some(Step { index, next_at }) = next_step(&wait.ladder, wait.rung, now) else {
+    let Some(Step { index, next, next_at }) = next_step(&wait.ladder, wait.rung, now) else {
         waits::climb(tx, wait.id, wait.rung, wait.rung, None, &wait.asked).await?;
         return Ok(());
     };
@@ -62,7 +62,7 @@ async fn climb(engine: &Engine, tx: &mut Tx, run: &RunRow, wait: &WaitRow) -> Re
         RungAction::Escalate { to, replace: false, .. } => union(&wait.asked, to),
         _ => wait.asked.0.clone(),
     };
-    let to = i32::try_from(index + 1).unwrap_or(i32::MAX);
+    let to = i32::try_from(next).unwrap_or(i32::MAX);
     if !waits::climb(tx, wait.id, wait.rung, to, next_at, &asked).await? {
         return Ok(());
     }
@@ -106,17 +106,26 @@ enum NextAt {
     Grace,
 }
 
-/// Of all rungs that are overdue only the latest is climbed. If that would give up although an earlier one was never
-/// climbed, the earlier one is climbed and giving up waits for a grace.
+/// Of all rungs that are overdue only the latest is climbed; an escalation before a mere reminder, because whoever is to
+/// be asked instead has to be asked. If the latest would give up although an earlier one was never climbed, the earlier one
+/// is climbed and giving up waits for a grace.
 fn next_step(ladder: &[Rung], from: i32, now: DateTime<Utc>) -> Option<Step> {
     let from = usize::try_from(from).ok()?;
     let is_due = |rung: &Rung| rung.at.is_some_and(|at| at <= now);
     let latest = (from..ladder.len()).rfind(|index| is_due(&ladder[*index]))?;
-    let gives_up = |index: usize| matches!(ladder[index].action, RungAction::Expire { .. });
-    if gives_up(latest) && latest > from {
-        return Some(Step { index: latest - 1, next_at: NextAt::Grace });
+    let gives_up = matches!(ladder[latest].action, RungAction::Expire { .. });
+    if gives_up && latest > from {
+        return Some(Step { index: loudest(ladder, from, latest - 1), next: latest, next_at: NextAt::Grace });
     }
-    Some(Step { index: latest, next_at: NextAt::Planned(ladder.get(latest + 1).and_then(|rung| rung.at)) })
+    let next_at = NextAt::Planned(ladder.get(latest + 1).and_then(|rung| rung.at));
+    Some(Step { index: loudest(ladder, from, latest), next: latest + 1, next_at })
+}
+
+/// Of the rungs `from..=latest` the one that stands for all of them.
+fn loudest(ladder: &[Rung], from: usize, latest: usize) -> usize {
+    let reminds = matches!(ladder[latest].action, RungAction::Remind { .. });
+    let escalates = |index: &usize| matches!(ladder[*index].action, RungAction::Escalate { .. });
+    (from..latest).rfind(escalates).filter(|_| reminds).unwrap_or(latest)
 }
 
 async fn tell(
@@ -139,36 +148,58 @@ fn union(before: &[Asked], more: &[Asked]) -> Vec<Asked> {
 }
 
 #[cfg(test)]
+    /// The rung after all that are overdue.
+    next: usize,
 mod tests {
     use super::*;
     use crate::domain::duration::Span;
     use crate::domain::failure::Failure;
 
-    fn check(from: i32, now_days: i64, expected: Option<(usize, Option<i64>)>) {
-        let day = |days: i64| DateTime::UNIX_EPOCH + TimeDelta::days(days);
-        let rung =
-            |days: u32, action| Rung { after: Span::from_secs(days * 86_400), at: Some(day(days.into())), action };
-        let ladder = [
+    fn day(days: u32) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::days(days.into())
+    }
+
+    fn ladder(remind_again: Option<u32>) -> Vec<Rung> {
+        let rung = |days: u32, action| Rung { after: Span::from_secs(days * 86_400), at: Some(day(days)), action };
+        let mut ladder = vec![
             rung(2, RungAction::Remind { notices: vec![] }),
             rung(4, RungAction::Escalate { to: vec![], replace: true, notices: vec![] }),
-            rung(14, RungAction::Expire { failure: Failure::low("x", "x") }),
         ];
-        let expected = expected.map(|(index, next)| Step {
+        ladder.extend(remind_again.map(|days| rung(days, RungAction::Remind { notices: vec![] })));
+        ladder.push(rung(14, RungAction::Expire { failure: Failure::low("x", "x") }));
+        ladder
+    }
+
+    /// What is climbed on a day, which rung comes next, and on which day; day 0 is the grace.
+    fn check(ladder: &[Rung], from: i32, on: u32, expected: Option<(usize, usize, Option<u32>)>) {
+        let expected = expected.map(|(index, next, days)| Step {
             index,
-            next_at: next.map_or(NextAt::Planned(None), |days| {
-                if days < 0 { NextAt::Grace } else { NextAt::Planned(Some(day(days))) }
-            }),
+            next,
+            next_at: match days {
+                Some(0) => NextAt::Grace,
+                days => NextAt::Planned(days.map(day)),
+            },
         });
-        assert_eq!(next_step(&ladder, from, day(now_days)), expected, "from {from} on day {now_days}");
+        assert_eq!(next_step(ladder, from, day(on)), expected, "from {from} on day {on}");
     }
 
     #[test]
     fn after_a_downtime_only_the_latest_rung_is_climbed_and_nobody_is_given_up_unasked() {
-        check(0, 1, None);
-        check(0, 2, Some((0, Some(4))));
-        check(1, 4, Some((1, Some(14))));
-        check(0, 5, Some((1, Some(14)))); // one mail, not two
-        check(0, 20, Some((1, Some(-1)))); // down across everything: escalate, then a grace
-        check(2, 20, Some((2, None)));
+        let ladder = ladder(None);
+        check(&ladder, 0, 1, None);
+        check(&ladder, 0, 2, Some((0, 1, Some(4))));
+        check(&ladder, 1, 4, Some((1, 2, Some(14))));
+        check(&ladder, 0, 5, Some((1, 2, Some(14)))); // one mail, not two
+        check(&ladder, 0, 20, Some((1, 2, Some(0)))); // down across everything: escalate, then a grace
+        check(&ladder, 2, 20, Some((2, 3, None)));
+    }
+
+    #[test]
+    fn a_later_reminder_does_not_swallow_the_escalation_before_it() {
+        let ladder = ladder(Some(6));
+        check(&ladder, 1, 6, Some((1, 3, Some(14))));
+        check(&ladder, 2, 6, Some((2, 3, Some(14))));
+        check(&ladder, 0, 20, Some((1, 3, Some(0))));
+        check(&ladder, 2, 20, Some((2, 3, Some(0))));
     }
 }
