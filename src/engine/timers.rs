@@ -1,9 +1,12 @@
 //! What time brings about by itself: delays end, pauses between attempts end, deadlines pass. Ladders are people's business.
 
-use super::decide::Ending;
+use tracing::error;
+
+use super::decide::{Decided, Ending};
 use super::{Engine, EngineError};
 use crate::domain::event::OURSELVES;
 use crate::domain::failure::Failure;
+use crate::domain::ids::{RunId, WaitId};
 use crate::domain::run::{self, RunEvent, RunStatus};
 use crate::domain::wait::{Answer, Channel, Choice, WaitKind};
 use crate::store::{runs, waits};
@@ -23,18 +26,8 @@ impl Engine {
         drop(tx);
         let mut done = 0;
         for wait in due.into_iter().filter(|wait| wait.kind == WaitKind::Timer) {
-            let answer = Answer {
-                by: OURSELVES.into(),
-                choice: Choice::Proceed,
-                comment: None,
-                via: Channel::Timer,
-                verified: "the time has come".into(),
-                output: serde_json::Map::new(),
-            };
-            let mut tx = self.store.begin().await?;
-            self.decide(&mut tx, wait.id, Ending::Answer(answer), None).await?;
-            tx.commit().await?;
-            done += 1;
+            let ended = self.end_delay(wait.id).await;
+            done += usize::from(stands_alone(&wait.run_id, ended)?);
         }
         if done > 0 {
             self.work.notify_waiters();
@@ -48,27 +41,63 @@ impl Engine {
         drop(tx);
         let mut done = 0;
         for found in due {
-            let now = self.clock.now();
-            let mut tx = self.store.begin().await?;
-            let run = runs::lock(&mut tx, found.id).await?;
-            if run.status.is_final() {
-                continue;
-            }
-            if run.deadline_at.is_some_and(|at| at <= now) {
-                let failure = Failure::high("deadline_passed", format!("{} was not finished in time", run.name));
-                self.fail_run(&mut tx, &run, &failure).await?;
-            } else if run.status == RunStatus::Waiting && run.wake_at.is_some_and(|at| at <= now) {
-                let woken = run::next_status(run.state(), RunEvent::Wake, false)?;
-                runs::set_state(&mut tx, &run, woken, None, None, now).await?;
-            } else {
-                continue;
-            }
-            tx.commit().await?;
-            done += 1;
+            let woken = self.wake_run(found.id).await;
+            done += usize::from(stands_alone(&found.id, woken)?);
         }
         if done > 0 {
             self.work.notify_waiters();
         }
         Ok(done)
+    }
+
+    /// False when somebody else ended it meanwhile.
+    async fn end_delay(&self, id: WaitId) -> Result<bool, EngineError> {
+        let answer = Answer {
+            by: OURSELVES.into(),
+            choice: Choice::Proceed,
+            comment: None,
+            via: Channel::Timer,
+            verified: "the time has come".into(),
+            output: serde_json::Map::new(),
+        };
+        let mut tx = self.store.begin().await?;
+        let decided = self.decide(&mut tx, id, Ending::Answer(answer), None).await?;
+        tx.commit().await?;
+        Ok(decided == Decided::Now)
+    }
+
+    /// False when nothing was due any more.
+    async fn wake_run(&self, id: RunId) -> Result<bool, EngineError> {
+        let now = self.clock.now();
+        let mut tx = self.store.begin().await?;
+        let run = runs::lock(&mut tx, id).await?;
+        if run.status.is_final() {
+            return Ok(false);
+        }
+        if run.deadline_at.is_some_and(|at| at <= now) {
+            let failure = Failure::high("deadline_passed", format!("{} was not finished in time", run.name));
+            self.fail_run(&mut tx, &run, &failure).await?;
+        } else if run.status == RunStatus::Waiting && run.wake_at.is_some_and(|at| at <= now) {
+            let woken = run::next_status(run.state(), RunEvent::Wake, false)?;
+            runs::set_state(&mut tx, &run, woken, None, None, now).await?;
+        } else {
+            return Ok(false);
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+}
+
+/// What was done for one run. Trouble that lies in that run is told and passed over, so that it keeps no other waiting.
+///
+/// # Errors
+/// What concerns all runs: the database is away.
+pub fn stands_alone(run: &RunId, done: Result<bool, EngineError>) -> Result<bool, EngineError> {
+    match done {
+        Err(error) if !error.is_transient() => {
+            error!(run.id = %run, "what is due cannot be done: {error}; tried again");
+            Ok(false)
+        }
+        other => other,
     }
 }

@@ -1,23 +1,32 @@
 //! Silence: reminders, then others are asked, then the wait expires. After a downtime only the latest rung counts.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
 use tracing::info;
 
 use crate::domain::event::Event;
+use crate::domain::ids::{RunId, WaitId};
 use crate::domain::notice::Draft;
 use crate::domain::run::RunStatus;
 use crate::domain::wait::{Asked, Rung, RungAction, WaitKind, WaitStatus};
 use crate::engine::decide::Ending;
+use crate::engine::timers::stands_alone;
 use crate::engine::{Engine, EngineError};
 use crate::store::runs::RunRow;
 use crate::store::waits::WaitRow;
-use crate::store::{Tx, events, notices, runs, tokens, waits, workflows};
+use crate::store::{Tx, events, mailboxes, notices, runs, tokens, waits, workflows};
 
 /// Rows looked at in one tick.
 const BATCH: i64 = 100;
 
 /// What people still get after we were down across every rung before the last.
 const GRACE: TimeDelta = TimeDelta::hours(24);
+
+/// A mailbox that was read this long before a rung came due, and not since, was not being watched.
+const QUIET: TimeDelta = TimeDelta::minutes(5);
+
+/// What reading the mail of a downtime may take before people are reminded of what they have answered.
+const MAIL_FIRST: TimeDelta = TimeDelta::minutes(15);
 
 /// Climbs every rung that is due. Returns how many; 0 means that nothing is due.
 pub async fn tick(engine: &Engine) -> Result<usize, EngineError> {
@@ -26,21 +35,55 @@ pub async fn tick(engine: &Engine) -> Result<usize, EngineError> {
     drop(tx);
     let mut climbed = 0;
     for wait in due.into_iter().filter(|wait| wait.kind != WaitKind::Timer) {
-        let mut tx = engine.store.begin().await?;
-        let run = runs::lock(&mut tx, wait.run_id).await?;
-        let wait = waits::get(&mut tx, wait.id).await?;
-        let overdue = wait.due_at.is_some_and(|at| at <= engine.clock.now());
-        if wait.status != WaitStatus::Open || !overdue || run.status.is_final() {
-            continue;
-        }
-        climb(engine, &mut tx, &run, &wait).await?;
-        tx.commit().await?;
-        climbed += 1;
+        let one = climb_one(engine, wait.run_id, wait.id).await;
+        climbed += usize::from(stands_alone(&wait.run_id, one)?);
     }
     if climbed > 0 {
         engine.work.notify_waiters();
     }
     Ok(climbed)
+}
+
+/// Climbs what is due of one wait. False when nothing is any more.
+async fn climb_one(engine: &Engine, run: RunId, wait: WaitId) -> Result<bool, EngineError> {
+    let now = engine.clock.now();
+    let mut tx = engine.store.begin().await?;
+    let run = runs::lock(&mut tx, run).await?;
+    let wait = waits::get(&mut tx, wait).await?;
+    if wait.status != WaitStatus::Open || wait.due_at.is_none_or(|at| at > now) || run.status.is_final() {
+        return Ok(false);
+    }
+    if is_mail_unread(&mut tx, &run, &wait).await? {
+        let later = if is_last(&wait) {
+            let calendar = workflows::get(&mut tx, &run.workflow_hash).await?.calendar;
+            calendar.next_open(now + GRACE)
+        } else {
+            now + MAIL_FIRST
+        };
+        info!(run.id = %run.id, step.name = wait.step, "{}: mail is read before silence counts", run.name);
+        waits::climb(&mut tx, wait.id, wait.rung, wait.rung, Some(later), &wait.asked).await?;
+        tx.commit().await?;
+        return Ok(false);
+    }
+    climb(engine, &mut tx, &run, &wait).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// Whether an answer may lie in the mailbox unread, because we or its server were away when the rung came due. A rung is put
+/// off for that once, so that a mailbox that is gone for good stops nothing.
+async fn is_mail_unread(tx: &mut Tx, run: &RunRow, wait: &WaitRow) -> Result<bool, EngineError> {
+    let planned = usize::try_from(wait.rung).ok().and_then(|rung| wait.ladder.get(rung)).and_then(|rung| rung.at);
+    let Some(due) = planned.filter(|at| wait.due_at == Some(*at)) else { return Ok(false) };
+    let Some(name) = run.origin.get("mailbox").and_then(Value::as_str) else { return Ok(false) };
+    let Some(mailbox) = mailboxes::get(tx, name).await? else { return Ok(false) };
+    Ok(mailbox.health == "unhealthy" || mailbox.last_poll_at.is_some_and(|at| at + QUIET < due))
+}
+
+/// Whether the next rung gives up.
+fn is_last(wait: &WaitRow) -> bool {
+    let rung = usize::try_from(wait.rung).ok().and_then(|rung| wait.ladder.get(rung));
+    rung.is_some_and(|rung| matches!(rung.action, RungAction::Expire { .. }))
 }
 
 async fn climb(engine: &Engine, tx: &mut Tx, run: &RunRow, wait: &WaitRow) -> Result<(), EngineError> {
@@ -96,6 +139,8 @@ async fn climb(engine: &Engine, tx: &mut Tx, run: &RunRow, wait: &WaitRow) -> Re
 #[derive(Debug, PartialEq)]
 struct Step {
     index: usize,
+    /// The rung after all that are overdue.
+    next: usize,
     next_at: NextAt,
 }
 
@@ -148,8 +193,6 @@ fn union(before: &[Asked], more: &[Asked]) -> Vec<Asked> {
 }
 
 #[cfg(test)]
-    /// The rung after all that are overdue.
-    next: usize,
 mod tests {
     use super::*;
     use crate::domain::duration::Span;
