@@ -110,8 +110,14 @@ impl TestApp {
 
     /// With one line of the configuration replaced by others.
     pub async fn configured(line: &str, by: &str) -> Self {
+        Self::configured_with(line, by, &[]).await
+    }
+
+    /// As `configured`, with other files as well.
+    pub async fn configured_with(line: &str, by: &str, files: &[(&str, &str)]) -> Self {
         assert!(CONFIG.contains(line), "{line} is not in the configuration");
-        Self::with(&[("countersign.toml", &CONFIG.replace(line, by))]).await
+        let config = CONFIG.replace(line, by);
+        Self::with(&[&[("countersign.toml", config.as_str())], files].concat()).await
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

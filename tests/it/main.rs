@@ -22,6 +22,7 @@ mod pages;
 mod pages_browser;
 mod pdf;
 mod people_features;
+mod review;
 mod rig;
 mod store_contract;
 mod store_ledger;
