@@ -15,7 +15,7 @@ pub struct Draft {
     pub address: String,
     /// Template by name, without extension: `approval`, `reminder`, `request-info`.
     pub template: String,
-    /// What the template may use, besides what delivery adds (`link`, `code`, `run`).
+    /// What the template may use, besides what delivery adds (`link`, `run`, `customer`, `person`).
     pub data: Map<String, Value>,
     /// Paths in the blob store, sent along as attachments.
     #[serde(default)]

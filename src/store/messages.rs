@@ -104,9 +104,8 @@ pub async fn open(tx: &mut Tx, mailbox: &str, now: DateTime<Utc>, most: i64) -> 
 #[derive(Debug)]
 pub struct Decided<'a> {
     pub id: MessageId,
-    /// None when the bytes could not be parsed.
+    /// Kept without its bytes, as facts for people; none when they could not be parsed.
     pub message: Option<&'a Message>,
-    /// Facts for people and for replays: the message without its bytes.
     pub decision: &'a Decision,
     pub raw_sha256: Option<&'a str>,
     pub size_bytes: u64,
