@@ -27,8 +27,12 @@ use crate::store::{events, people, runs, tokens, waits};
 /// longer than a heartbeat.
 const LEASES: i32 = 2;
 
-/// Attempts before a person has to look.
-const MAX_ATTEMPTS: i32 = 12;
+/// How long a notice is tried before a person has to look (RFC 5321, 4.5.4.1: four to five days). A mail server may be away for
+/// a weekend.
+const GIVE_UP: TimeDelta = TimeDelta::days(4);
+
+/// Attempts of which the last may have gone out; more would flood somebody with the same mail.
+const MAX_UNSURE: i32 = 5;
 
 /// Sends what the outbox holds.
 pub struct Delivery {
@@ -61,6 +65,8 @@ impl ReplyAddress {
 enum Sent {
     Yes(String),
     Later(String),
+    /// It may have gone out: the answer was lost.
+    Unsure(String),
     Never(String),
     /// Nobody is to answer it any more.
     Over,
@@ -102,19 +108,21 @@ impl Delivery {
         match medium.send(mail).await {
             Ok(receipt) => Sent::Yes(receipt),
             Err(error) if error.kind == Failing::Permanent => Sent::Never(error.to_string()),
+            Err(error) if error.is_unknown() => Sent::Unsure(error.to_string()),
             Err(error) => Sent::Later(error.to_string()),
         }
     }
 
     async fn settle(&self, notice: &NoticeRow, sent: Sent) -> Result<(), EngineError> {
         let now = self.engine.clock.now();
-        let last = notice.attempts >= MAX_ATTEMPTS;
+        let last = now - notice.created_at >= GIVE_UP;
         let pause = TimeDelta::seconds(5 << notice.attempts.clamp(0, 9));
         let (status, kind, detail) = match sent {
             Sent::Yes(receipt) => (NoticeStatus::Sent, "notice.sent", receipt),
+            Sent::Unsure(why) if notice.attempts < MAX_UNSURE => (NoticeStatus::Pending, "notice.delayed", why),
             Sent::Later(why) if !last => (NoticeStatus::Pending, "notice.delayed", why),
             Sent::Over => (NoticeStatus::Void, "notice.void", "what it asks is settled".to_owned()),
-            Sent::Later(why) | Sent::Never(why) => (NoticeStatus::Failed, "notice.failed", why),
+            Sent::Unsure(why) | Sent::Later(why) | Sent::Never(why) => (NoticeStatus::Failed, "notice.failed", why),
         };
         match status {
             NoticeStatus::Sent => info!(notice.id = %notice.id, "{} sent", notice.template),
@@ -136,7 +144,7 @@ impl Delivery {
         Ok(tx.commit().await?)
     }
 
-    /// The mail of a notice: the same bytes at every attempt, but for its Date. The inner error is what becomes of it instead.
+    /// The mail of a notice: the same at every attempt. The inner error is what becomes of it instead.
     async fn compose(&self, notice: &NoticeRow) -> Result<Result<Outgoing, Sent>, EngineError> {
         let mut tx = self.engine.store.read().await?;
         let run = match notice.run_id {

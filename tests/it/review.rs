@@ -161,3 +161,22 @@ async fn what_a_machine_writes_on_its_own_account_decides_nothing_and_is_not_ans
     assert!(app.outbox().is_empty());
     app.finish().await;
 }
+
+#[tokio::test]
+async fn a_request_outlasts_a_weekend_without_a_mail_server() {
+    let app = TestApp::demo().await;
+    app.deliver(&invoice().raw());
+    app.poll().await.expect("poll");
+    // A file stands where mails should go.
+    let outgoing = app.path("outgoing");
+    let _ = std::fs::remove_dir_all(&outgoing);
+    std::fs::write(&outgoing, "").expect("write a file");
+    for _hour in 0..40 {
+        app.pass(TimeDelta::hours(1)).await;
+    }
+    assert!(app.events("notice.delayed").await.len() > 12);
+    std::fs::remove_file(&outgoing).expect("remove the file");
+    app.pass(TimeDelta::hours(1)).await;
+    assert_eq!(app.sent_to(OLIVIA).len(), 1);
+    app.finish().await;
+}
