@@ -179,7 +179,7 @@ holidays = [2026-12-25]
 [[step]]
 name = "ask"
 agent = "approval"
-with.approver = "{{ inputs.who }}"
+with.approver = "{{ run.owner }}"
 "#;
 
     fn load_files(files: &[(&str, &str)]) -> Result<Vec<Loaded>, String> {

@@ -112,7 +112,7 @@ async fn a_step_that_may_fail_hands_its_failure_on() {
         [[step]]
         name = "broken"
         agent = "noop"
-        with = { output = { x = "{{ steps.nobody.x }}" } }
+        with = { output = { x = "{{ run.nothing }}" } }
         on_error = "continue"
         [[step]]
         name = "after"
@@ -180,7 +180,7 @@ async fn a_failing_branch_ends_the_run_and_voids_what_the_others_wait_for() {
         name = "broken"
         agent = "noop"
         needs = ["wait"]
-        with = { output = { x = "{{ steps.nobody.x }}" } }
+        with = { output = { x = "{{ run.nothing }}" } }
     "#;
     let (app, name) = launched(steps).await;
     app.pass(TimeDelta::days(1)).await;
@@ -212,7 +212,7 @@ async fn a_run_fails_at_its_deadline_even_while_it_is_held() {
 
 #[tokio::test]
 async fn a_setting_that_names_an_unknown_value_fails_with_step_and_setting_named() {
-    let steps = "[[step]]\nname = \"say\"\nagent = \"notify\"\nwith = { to = \"frank\", title = \"{{ steps.x.y }}\" }";
+    let steps = "[[step]]\nname = \"say\"\nagent = \"notify\"\nwith = { to = \"frank\", title = \"{{ run.nothing }}\" }";
     let (app, name) = launched(steps).await;
     let failure = failure(&app, &name).await;
     assert_eq!(failure.reason, "expression_error");
@@ -223,7 +223,7 @@ async fn a_setting_that_names_an_unknown_value_fails_with_step_and_setting_named
 
 #[tokio::test]
 async fn a_condition_over_an_unknown_value_fails_the_run_and_starts_nothing() {
-    let steps = "[[step]]\nname = \"say\"\nagent = \"noop\"\nwhen = \"inputs.total > 5\"";
+    let steps = "[[step]]\nname = \"say\"\nagent = \"noop\"\nwhen = \"run.total > 5\"";
     let (app, name) = launched(steps).await;
     assert!(failure(&app, &name).await.details.contains("step say"));
     assert!(app.steps(&name).await.is_empty());
