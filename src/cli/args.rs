@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
 
+use super::quarantine::Quarantine;
 use super::since::Since;
 use crate::config::sections::Role;
 use crate::domain::run::RunStatus;
@@ -31,7 +32,7 @@ pub struct Args {
     pub command: Command,
 }
 
-const ENDINGS: &str = "Exit codes: 0 done, 1 failed, 2 wrong use or bad configuration.\n\
+pub(super) const ENDINGS: &str = "Exit codes: 0 done, 1 failed, 2 wrong use or bad configuration.\n\
     What is asked for goes to standard output, everything else to standard error.";
 
 /// What can be asked for.
@@ -107,6 +108,11 @@ pub enum Command {
         /// Mailbox by its configured name
         #[arg(long, short, value_name = "NAME")]
         mailbox: String,
+    },
+    /// Look at what was kept for a person, and release or discard it
+    Quarantine {
+        #[command(subcommand)]
+        what: Quarantine,
     },
     /// List runs: what they wait for, and on whom
     #[command(
@@ -312,10 +318,12 @@ mod tests {
         top.clone().debug_assert();
         top.build();
         let mut commands: Vec<_> = top.get_subcommands().filter(|command| command.get_name() != "help").collect();
-        let audit = commands.iter().position(|command| command.get_name() == "audit").unwrap();
-        let audit = commands.remove(audit);
-        commands.extend(audit.get_subcommands().filter(|command| command.get_name() != "help"));
-        assert_eq!(commands.len(), 17);
+        for group in ["audit", "quarantine"] {
+            let place = commands.iter().position(|command| command.get_name() == group).unwrap();
+            let group = commands.remove(place);
+            commands.extend(group.get_subcommands().filter(|command| command.get_name() != "help"));
+        }
+        assert_eq!(commands.len(), 21);
         for command in commands {
             let help = command.clone().render_long_help().to_string();
             for part in ["Examples:\n  countersign ", "Exit codes: 0 done, 1 failed, 2 wrong use", "--config <FILE>"] {
@@ -332,6 +340,8 @@ mod tests {
             "countersign runs --status open",
             "countersign inject a.eml",
             "countersign audit",
+            "countersign quarantine",
+            "countersign quarantine release 0197c2d48a11",
             "countersign frobnicate",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");

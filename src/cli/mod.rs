@@ -10,6 +10,7 @@ mod explain;
 mod import;
 mod inject;
 mod output;
+mod quarantine;
 mod report;
 mod runs;
 mod show;
@@ -22,6 +23,7 @@ use anyhow::bail;
 
 pub use args::{Args, Audit, Command, Format};
 pub use output::{complain, print};
+pub use quarantine::Quarantine;
 pub use since::Since;
 
 use crate::config::Config;
@@ -108,6 +110,7 @@ pub async fn tell(command: Command, context: &Context, width: Option<u16>) -> an
         Command::Pause { id, as_user } => control::pause(engine, &id, &as_user).await,
         Command::Resume { id, as_user } => control::resume(engine, &id, &as_user).await,
         Command::Report { format, since, status } => report::report(engine, format, since, status, width).await,
+        Command::Quarantine { what } => quarantine::perform(intake, what, width).await,
         Command::Audit { what: Audit::Verify } => audit::verify(engine).await,
         Command::Audit { what: Audit::Tail { .. } } => bail!("`audit tail` says more than one thing"),
         Command::Demo { .. } | Command::Run { .. } | Command::Check | Command::Migrate => {

@@ -10,6 +10,11 @@ words! {
     Severity { Low = "low", Medium = "medium", High = "high" }
 }
 
+words! {
+    /// What a person made of a quarantined message.
+    Disposition { Released = "released", Discarded = "discarded" }
+}
+
 /// What becomes of a message. The reason stands beside it in `Decision`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "lowercase")]
@@ -40,6 +45,14 @@ impl Verdict {
             Self::Ignore => "ignore",
             Self::Quarantine { .. } => "quarantine",
             Self::Reply { .. } => "reply",
+        }
+    }
+
+    /// How urgent it is; none but for a quarantine.
+    pub fn severity(&self) -> Option<Severity> {
+        match self {
+            Self::Quarantine { severity } => Some(*severity),
+            _ => None,
         }
     }
 }

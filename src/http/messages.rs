@@ -14,6 +14,7 @@ use super::page::{self, PageError};
 use super::run;
 use super::shown::{self, Moment};
 use crate::domain::ids::MessageId;
+use crate::domain::verdict::Disposition;
 use crate::store::messages::MessageRow;
 use crate::store::{Tx, events, messages, runs};
 
@@ -35,6 +36,8 @@ struct Line {
     run: Option<String>,
     received: Moment,
     duplicate: bool,
+    /// `released` or `discarded`, once a person looked at a quarantine.
+    disposition: Option<Disposition>,
 }
 
 /// GET: the latest messages.
@@ -112,5 +115,6 @@ async fn line(tx: &mut Tx, message: MessageRow) -> Result<Line, PageError> {
         run,
         received: shown::moment(message.received_at.unwrap_or(message.listed_at), ZONE),
         duplicate: message.duplicate_of.is_some(),
+        disposition: message.disposition,
     })
 }

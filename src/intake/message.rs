@@ -1,7 +1,6 @@
 //! One message, from its raw bytes to its commit. It stands or falls alone.
 
 use chrono::{DateTime, Utc};
-use serde_json::{Map, Value};
 use tracing::info;
 
 use super::guard;
@@ -10,33 +9,32 @@ use crate::config::sections::Mailbox;
 use crate::domain::crash;
 use crate::domain::document::DocumentRef;
 use crate::domain::event::{Event, sha256_hex};
-use crate::domain::ids::{Delivery, MessageId, RunId, TransactionId};
+use crate::domain::ids::{Delivery, MessageId, TransactionId};
 use crate::domain::message::Message;
-use crate::domain::notice::Draft;
 use crate::domain::person::Customer;
 use crate::domain::verdict::{Decision, Severity, Verdict};
-use crate::engine::EngineError;
-use crate::engine::launch::Launch;
 use crate::mime::{self, Unparsable};
-use crate::people::reply::{self, Reply};
 use crate::rules::{Facts, Surroundings};
 use crate::store::messages::{self, Decided, MessageRow};
 use crate::store::notices::NoticeRow;
 use crate::store::{Tx, events, notices, people, runs};
 
-/// Answers by template to one address within a day; more would be a loop or a flood.
-const MAX_REPLIES_A_DAY: i64 = 3;
-
-/// What the database knows that matters for a message, read before anything is decided.
-struct Known {
-    customer: Customer,
+/// A message that was read, with what the database knew about it before anything was decided.
+pub(super) struct Case<'a> {
+    pub mailbox: &'a Mailbox,
+    pub row: &'a MessageRow,
+    pub message: Message,
+    /// Where each part lies.
+    pub paths: Vec<String>,
+    pub documents: Vec<DocumentRef>,
+    pub customer: Customer,
     /// The notice of ours that it answers, and the transaction of that notice's run.
-    answers: Option<(NoticeRow, TransactionId)>,
+    pub answers: Option<(NoticeRow, TransactionId)>,
     /// Whether it is a notice of ours, under any From.
-    is_ours: bool,
+    pub is_ours: bool,
     /// An earlier delivery of the same mail.
-    duplicate_of: Option<MessageId>,
-    first_time_sender: Option<bool>,
+    pub duplicate_of: Option<MessageId>,
+    pub first_time_sender: Option<bool>,
 }
 
 impl Intake {
@@ -64,26 +62,26 @@ impl Intake {
                 return self.settle(row, decision, Some(&raw_sha256), size_bytes).await;
             }
         };
-        let (mut tx, known, paths, documents, decision) = loop {
-            let known = self.know(mailbox, row, &message).await?;
-            let joins = known.answers.as_ref().map(|(_, transaction)| (*transaction, row.id));
-            let paths = filing::part_paths(&row.customer, row.transaction_id, &message, joins);
-            let documents = filing::documents(&message, &paths);
-            let decision = self.decide(mailbox, &message, &known, &documents);
-            filing::write(blob, &row.customer, &delivery, &message, &paths, &decision).await?;
+        let mut message = message;
+        let (mut tx, case, decision) = loop {
+            let case = self.know(mailbox, row, message).await?;
+            let decision = self.decide(&case);
+            filing::write(blob, &row.customer, &delivery, &case.message, &case.paths, &decision).await?;
             crash::point("intake.before_commit");
 
             let mut tx = self.engine.store.begin().await?;
-            let first = messages::lock_first_with_hash(&mut tx, &row.customer, &message.stable_sha256).await?;
+            let hash = &case.message.stable_sha256;
+            let first = messages::lock_first_with_hash(&mut tx, &row.customer, hash).await?;
             if first == Some(row.id) {
                 return Err(decided_elsewhere());
             }
             // Otherwise the same mail came to another mailbox and was decided there meanwhile: look again.
-            if first.is_none() || known.duplicate_of.is_some() {
-                break (tx, known, paths, documents, decision);
+            if first.is_none() || case.duplicate_of.is_some() {
+                break (tx, case, decision);
             }
+            message = case.message;
         };
-        let done = self.write(&mut tx, mailbox, row, &message, &paths, &documents, &known, decision).await?;
+        let done = self.write(&mut tx, &case, decision).await?;
         tx.commit().await?;
         crash::point("intake.committed");
         self.engine.work.notify_waiters();
@@ -122,7 +120,11 @@ impl Intake {
     }
 
     /// Parses off the async threads: a large message takes processor time.
-    async fn parse(&self, mailbox: &Mailbox, raw: Vec<u8>) -> Result<Result<Message, Unparsable>, IntakeError> {
+    pub(super) async fn parse(
+        &self,
+        mailbox: &Mailbox,
+        raw: Vec<u8>,
+    ) -> Result<Result<Message, Unparsable>, IntakeError> {
         let (limits, authserv_ids) = (self.limits.clone(), mailbox.authserv_ids.clone());
         tokio::task::spawn_blocking(move || {
             mime::parse(&raw, &mime::Options { limits: &limits, authserv_ids: &authserv_ids })
@@ -131,10 +133,16 @@ impl Intake {
         .map_err(|error| IntakeError::Message(format!("parse the message: {error}")))
     }
 
-    async fn know(&self, mailbox: &Mailbox, row: &MessageRow, message: &Message) -> Result<Known, IntakeError> {
+    /// Reads what the database knows about a parsed message, and finds the places of its parts.
+    pub(super) async fn know<'a>(
+        &self,
+        mailbox: &'a Mailbox,
+        row: &'a MessageRow,
+        message: Message,
+    ) -> Result<Case<'a>, IntakeError> {
         let mut tx = self.engine.store.read().await?;
         let customer = people::customer(&mut tx, &row.customer).await?;
-        let answered = guard::answered(message, &mailbox.address);
+        let answered = guard::answered(&message, &mailbox.address);
         // An answer needs a question; a bounce of whatever we sent is told.
         let concerns = |notice: &NoticeRow| notice.wait_id.is_some() || message.bounce.is_some();
         let notice = notices::by_message_ids(&mut tx, &answered).await?.filter(concerns);
@@ -147,198 +155,86 @@ impl Intake {
         let duplicate_of = messages::first_with_hash(&mut tx, &row.customer, &message.stable_sha256).await?;
         let duplicate_of = duplicate_of.filter(|first| *first != row.id);
         let first_time_sender = match message.author() {
-            Some(author) => Some(!messages::has_written_before(&mut tx, &row.customer, &author.address).await?),
+            Some(author) => Some(!messages::has_written_before(&mut tx, &row.customer, &author.address, row.id).await?),
             None => None,
         };
-        Ok(Known { customer, answers, is_ours, duplicate_of, first_time_sender })
+        let joins = answers.as_ref().map(|(_, transaction)| (*transaction, row.id));
+        let paths = filing::part_paths(&row.customer, row.transaction_id, &message, joins);
+        let documents = filing::documents(&message, &paths);
+        Ok(Case {
+            mailbox,
+            row,
+            message,
+            paths,
+            documents,
+            customer,
+            answers,
+            is_ours,
+            duplicate_of,
+            first_time_sender,
+        })
     }
 
     /// The verdict: guards, then correlation, then rules.
-    fn decide(&self, mailbox: &Mailbox, message: &Message, known: &Known, documents: &[DocumentRef]) -> Decision {
-        if let Some(decision) = guard::refuse(message, &mailbox.address, known.is_ours) {
+    pub(super) fn decide(&self, case: &Case<'_>) -> Decision {
+        let message = &case.message;
+        if let Some(decision) = guard::refuse(message, &case.mailbox.address, case.is_ours) {
             return decision;
         }
-        if let Some(first) = known.duplicate_of {
+        if let Some(first) = case.duplicate_of {
             let reason = format!("the same mail was delivered before, as message {first}");
             return Decision::by_guard("duplicate", Verdict::Ignore, reason);
         }
-        if known.answers.is_some() {
+        if case.answers.is_some() {
             return Decision::by_guard("correlation", Verdict::Resume, "it answers a notice of ours");
         }
         if let Some(decision) = guard::refuse_automatic(message) {
             return decision;
         }
+        self.behaviour().rules.screen(&self.facts(case))
+    }
+
+    /// What rules may know about a message now.
+    pub(super) fn facts(&self, case: &Case<'_>) -> Facts {
         let surroundings = Surroundings {
-            mailbox: &mailbox.name,
-            customer: &known.customer,
-            duplicate_of: known.duplicate_of.map(|id| id.to_string()),
-            first_time_sender: known.first_time_sender,
+            mailbox: &case.mailbox.name,
+            customer: &case.customer,
+            duplicate_of: case.duplicate_of.map(|id| id.to_string()),
+            first_time_sender: case.first_time_sender,
             now: self.engine.clock.now(),
-            documents,
+            documents: &case.documents,
         };
-        self.behaviour().rules.screen(&Facts::gather(message, &surroundings))
+        Facts::gather(&case.message, &surroundings)
     }
 
     /// Writes everything that follows from the verdict. A verdict that cannot be carried out becomes a quarantine.
-    #[allow(clippy::too_many_arguments)]
-    async fn write(
-        &self,
-        tx: &mut Tx,
-        mailbox: &Mailbox,
-        row: &MessageRow,
-        message: &Message,
-        paths: &[String],
-        documents: &[DocumentRef],
-        known: &Known,
-        mut decision: Decision,
-    ) -> Result<Decision, IntakeError> {
-        let at = self.engine.clock.now();
-        let (mut run_id, mut wait_id, mut joined) = (None, None, row.transaction_id);
-        match decision.verdict.clone() {
-            Verdict::Resume => {
-                if let Some((notice, transaction)) = &known.answers {
-                    (run_id, wait_id, joined) = (notice.run_id, notice.wait_id, *transaction);
-                    let heard = self.hear(tx, row, message, notice, known, documents).await?;
-                    decision.reason = heard.reason;
-                    decision.verdict = heard.verdict;
-                }
-            }
-            Verdict::Start { workflow, inputs } => {
-                match self.start(tx, mailbox, row, message, &workflow, inputs).await {
-                    Ok(run) => run_id = Some(run),
-                    Err(IntakeError::Engine(EngineError::Input(why))) => {
-                        decision.reason = format!("rule wanted to start {workflow}, but {why}");
-                        decision.verdict = Verdict::Quarantine { severity: Severity::High };
-                    }
-                    Err(other) => return Err(other),
-                }
-            }
-            Verdict::Reply { template } => {
-                if !self.reply(tx, mailbox, row, message, &template).await? {
-                    decision.reason.push_str("; not answered: a machine wrote it, or enough was answered already");
-                }
-            }
-            Verdict::Ignore | Verdict::Quarantine { .. } => {}
-        }
+    async fn write(&self, tx: &mut Tx, case: &Case<'_>, decision: Decision) -> Result<Decision, IntakeError> {
+        let (row, message, at) = (case.row, &case.message, self.engine.clock.now());
+        let by = message.author().map_or("unknown", |author| author.address.as_str());
+        let carried = self.carry_out(tx, case, decision, by).await?;
         let decided = Decided {
             id: row.id,
             message: Some(message),
-            decision: &decision,
+            decision: &carried.decision,
             raw_sha256: Some(&message.raw_sha256),
             size_bytes: message.size_bytes,
-            run_id,
-            wait_id,
-            duplicate_of: known.duplicate_of,
+            run_id: carried.run_id,
+            wait_id: carried.wait_id,
+            duplicate_of: case.duplicate_of,
             at,
         };
         if !messages::decide(tx, &decided).await? {
             return Err(decided_elsewhere());
         }
         messages::insert_transaction(tx, row.transaction_id, &row.customer, row.id, at).await?;
-        for (part, path) in message.parts.iter().zip(paths) {
-            messages::insert_part(tx, row.id, joined, part, path).await?;
+        for (part, path) in message.parts.iter().zip(&case.paths) {
+            messages::insert_part(tx, row.id, carried.joined, part, path).await?;
         }
-        let mut event = screened(row, &decision, at);
-        event.run = run_id;
+        let mut event = screened(row, &carried.decision, at);
+        event.run = carried.run_id;
         events::append(tx, &event).await?;
-        Ok(decision)
+        Ok(carried.decision)
     }
-
-    async fn hear(
-        &self,
-        tx: &mut Tx,
-        row: &MessageRow,
-        message: &Message,
-        notice: &NoticeRow,
-        known: &Known,
-        documents: &[DocumentRef],
-    ) -> Result<HeardReply, IntakeError> {
-        if let Some(bounce) = &message.bounce {
-            let mut event = Event::new(self.engine.clock.now(), "notice.bounced", &row.customer)
-                .message(row.id)
-                .with("notice", notice.id.to_string())
-                .with("person", notice.person.as_str())
-                .with("action", bounce.action.as_str())
-                .with("status", bounce.status.as_str());
-            event.run = notice.run_id;
-            events::append(tx, &event).await?;
-            let reason =
-                format!("our mail to {} was not delivered ({} {})", notice.person, bounce.action, bounce.status);
-            return Ok(HeardReply { verdict: Verdict::Ignore, reason });
-        }
-        let reply = Reply { id: row.id, message, notice, customer: &known.customer, documents };
-        let heard = reply::hear(&self.engine, tx, &reply).await?;
-        let automatic = message.automatic == Some(crate::domain::message::Automatic::Reply);
-        let verdict = if automatic { Verdict::Ignore } else { Verdict::Resume };
-        Ok(HeardReply { verdict, reason: heard.reason })
-    }
-
-    async fn start(
-        &self,
-        tx: &mut Tx,
-        mailbox: &Mailbox,
-        row: &MessageRow,
-        message: &Message,
-        workflow: &str,
-        inputs: Map<String, Value>,
-    ) -> Result<RunId, IntakeError> {
-        let behaviour = self.behaviour();
-        let Some(workflow) = behaviour.workflow(workflow) else {
-            return Err(EngineError::Input(format!("there is no workflow `{workflow}`")).into());
-        };
-        let launch = Launch {
-            workflow,
-            customer: &row.customer,
-            transaction_id: row.transaction_id,
-            message_id: Some(row.id),
-            inputs,
-            origin: origin(mailbox, row, message),
-            by: message.author().map_or("unknown", |author| author.address.as_str()),
-        };
-        Ok(self.engine.launch(tx, launch).await?.id)
-    }
-
-    /// Answers the sender by template, unless a machine wrote (RFC 3834, 2) or they had enough answers today. False when
-    /// nothing is sent.
-    async fn reply(
-        &self,
-        tx: &mut Tx,
-        mailbox: &Mailbox,
-        row: &MessageRow,
-        message: &Message,
-        template: &str,
-    ) -> Result<bool, IntakeError> {
-        let Some(author) = message.author().filter(|_| message.automatic.is_none()) else { return Ok(false) };
-        let now = self.engine.clock.now();
-        let today = now - chrono::TimeDelta::days(1);
-        if notices::count_since(tx, &author.address, template, today).await? >= MAX_REPLIES_A_DAY {
-            return Ok(false);
-        }
-        let mut data = Map::new();
-        data.insert("subject".into(), message.subject.as_str().into());
-        let draft = Draft {
-            medium: "email".into(),
-            person: author.name.clone().unwrap_or_else(|| author.address.clone()),
-            address: author.address.clone(),
-            template: template.to_owned(),
-            data,
-            attachments: vec![],
-            answerable: false,
-            in_reply_to: message.message_id.clone(),
-        };
-        self.engine.write_reply(tx, &row.customer, &mailbox.name, &mailbox.address, &draft).await?;
-        Ok(true)
-    }
-}
-
-/// Two processes had the message in hand, because one of them had lost the mailbox's lease.
-fn decided_elsewhere() -> IntakeError {
-    IntakeError::Message("somebody else decided this message meanwhile".into())
-}
-
-struct HeardReply {
-    verdict: Verdict,
-    reason: String,
 }
 
 pub(super) fn delivery_of(row: &MessageRow) -> Delivery {
@@ -347,20 +243,6 @@ pub(super) fn delivery_of(row: &MessageRow) -> Delivery {
         uid_validity: u32::try_from(row.uid_validity).unwrap_or_default(),
         uid: row.uid.clone(),
     }
-}
-
-/// Mail metadata that a run carries along.
-fn origin(mailbox: &Mailbox, row: &MessageRow, message: &Message) -> Map<String, Value> {
-    let mut origin = Map::new();
-    let mut set = |key: &str, value: Value| drop(origin.insert(key.to_owned(), value));
-    set("from", message.author().map(|author| author.address.clone()).into());
-    set("from_name", message.author().and_then(|author| author.name.clone()).into());
-    set("subject", message.subject.as_str().into());
-    set("message_id", message.message_id.clone().into());
-    set("mailbox", mailbox.name.as_str().into());
-    set("address", mailbox.address.as_str().into());
-    set("received_at", row.received_at.map(|at| at.to_rfc3339()).into());
-    origin
 }
 
 fn screened(row: &MessageRow, decision: &Decision, at: DateTime<Utc>) -> Event {
@@ -374,4 +256,9 @@ fn screened(row: &MessageRow, decision: &Decision, at: DateTime<Utc>) -> Event {
         event = event.with("by", by.as_str());
     }
     event
+}
+
+/// Two processes had the message in hand, because one of them had lost the mailbox's lease.
+fn decided_elsewhere() -> IntakeError {
+    IntakeError::Message("somebody else decided this message meanwhile".into())
 }

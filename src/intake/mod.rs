@@ -4,7 +4,9 @@ mod filing;
 mod guard;
 mod inject;
 mod message;
+mod outcome;
 mod poll;
+mod release;
 mod watch;
 
 use std::sync::{Arc, RwLock};
@@ -19,6 +21,7 @@ use crate::store::StoreError;
 
 pub use inject::Injected;
 pub use poll::Polled;
+pub use release::Released;
 pub use watch::watch;
 
 /// What admins write, as one set: replaced as a whole, so that no message meets half of an edit.

@@ -17,9 +17,11 @@ pub fn explain(picture: &MessagePicture) -> String {
         return told;
     };
     let reason = row.reason.as_deref().map(text::sentence).unwrap_or_default();
-    told.push_str(&format!("{}: {reason}\n", verdict_in_words(verdict)));
+    let what = if row.disposition.is_some() { "It was put in quarantine" } else { verdict_in_words(verdict) };
+    told.push_str(&format!("{what}: {reason}\n"));
+    told.push_str(&disposed(row));
     if let Some(run) = &picture.run {
-        let did = if verdict == "start" { "It started" } else { "It belongs to" };
+        let did = if row.released_as.as_ref().unwrap_or(verdict) == "start" { "It started" } else { "It belongs to" };
         told.push_str(&format!(
             "{did} {}, which is {}; see `countersign explain {}`.\n",
             run.name, run.status, run.name
@@ -35,6 +37,15 @@ pub fn explain(picture: &MessagePicture) -> String {
         told.push_str(&why(picture, explanation));
     }
     told
+}
+
+/// What a person made of its quarantine, if anybody did.
+fn disposed(row: &MessageRow) -> String {
+    let (Some(disposition), Some(by)) = (row.disposition, &row.disposed_by) else { return String::new() };
+    let (by, at) = (text::one_line(by), text::maybe_instant(row.disposed_at));
+    let reason = row.disposed_reason.as_deref().map(text::sentence).unwrap_or_default();
+    let screened = row.released_as.as_ref().map_or_else(String::new, |verdict| format!(" The verdict was {verdict}."));
+    format!("{by} {disposition} it on {at}: {reason}{screened}\n")
 }
 
 fn undecided(row: &MessageRow) -> String {

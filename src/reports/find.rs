@@ -27,6 +27,8 @@ pub enum FindError {
     Several(String),
     #[error("`{0}` is a message, not a run{1}")]
     NotARun(String, String),
+    #[error("`{0}` is a run, not a message")]
+    NotAMessage(String),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -64,6 +66,14 @@ pub async fn find_run(tx: &mut Tx, id: &str) -> Result<RunRow, FindError> {
             };
             Err(FindError::NotARun(id.to_owned(), run))
         }
+    }
+}
+
+/// Finds a message; a run is refused.
+pub async fn find_message(tx: &mut Tx, id: &str) -> Result<MessageRow, FindError> {
+    match find(tx, id).await? {
+        Subject::Message(message) => Ok(*message),
+        Subject::Run(run) => Err(FindError::NotAMessage(run.name)),
     }
 }
 

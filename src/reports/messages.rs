@@ -10,6 +10,7 @@ use super::text;
 use super::waiting::waiting;
 use crate::domain::ids::{MessageId, RunId};
 use crate::domain::run::RunStatus;
+use crate::domain::verdict::Disposition;
 use crate::store::reports::ReportRow;
 use crate::store::{StoreError, Tx, reports, runs};
 
@@ -34,6 +35,8 @@ pub struct Line {
     pub failure_reason: Option<String>,
     pub failure_details: Option<String>,
     pub finished_at: Option<DateTime<Utc>>,
+    /// What a person made of a quarantine.
+    pub disposition: Option<Disposition>,
 }
 
 /// Messages that came since an instant, oldest first; only those whose run has a status, when given.
@@ -80,6 +83,7 @@ fn line(row: ReportRow) -> Line {
         failure_reason: failure.as_ref().map(|failure| failure.reason.clone()),
         failure_details: failure.map(|failure| failure.details),
         finished_at: row.run_finished_at,
+        disposition: row.disposition,
     }
 }
 
@@ -95,7 +99,7 @@ pub fn table(lines: &[Line], width: Option<u16>) -> String {
             line.mailbox.clone(),
             or_dash(&line.from),
             or_dash(&line.subject),
-            line.verdict.clone().unwrap_or_else(|| "in flight".into()),
+            verdict(line),
             or_dash(&line.reason),
             or_dash(&line.run),
             line.run_status.map_or_else(|| "-".into(), |status| status.to_string()),
@@ -123,6 +127,12 @@ pub fn table(lines: &[Line], width: Option<u16>) -> String {
     let messages = format!("{} message{}", lines.len(), if lines.len() == 1 { "" } else { "s" });
     let of_runs = format!("{} run{}", runs.len(), if runs.len() == 1 { "" } else { "s" });
     format!("{table}\n{messages}{by_verdict}\n{of_runs}{by_status}\n")
+}
+
+/// `quarantine, released`
+fn verdict(line: &Line) -> String {
+    let verdict = line.verdict.as_deref().unwrap_or("in flight");
+    line.disposition.map_or_else(|| verdict.to_owned(), |disposition| format!("{verdict}, {disposition}"))
 }
 
 fn where_it_is(line: &Line) -> String {
@@ -163,6 +173,7 @@ pub fn csv(lines: &[Line]) -> String {
         "failure_reason",
         "failure_details",
         "finished_at",
+        "disposition",
     ];
     let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
     let cells: Vec<Vec<String>> = lines
@@ -186,6 +197,7 @@ pub fn csv(lines: &[Line]) -> String {
                 text(&line.failure_reason),
                 text(&line.failure_details),
                 line.finished_at.map(time).unwrap_or_default(),
+                line.disposition.map(|disposition| disposition.to_string()).unwrap_or_default(),
             ]
         })
         .collect();

@@ -8,6 +8,7 @@ pub mod explain_run;
 pub mod find;
 pub mod messages;
 pub mod picture;
+pub mod quarantine;
 pub mod runs;
 pub mod show_message;
 pub mod show_run;

@@ -2,6 +2,7 @@
 
 use super::picture::MessagePicture;
 use super::text;
+use crate::store::messages::MessageRow;
 
 /// The message as text. Tables fit `width`, if there is one.
 pub fn show(picture: &MessagePicture, width: Option<u16>) -> String {
@@ -10,6 +11,12 @@ pub fn show(picture: &MessagePicture, width: Option<u16>) -> String {
     let verdict = row.verdict.clone().unwrap_or_else(|| "none yet".into());
     lines.push(("verdict", verdict));
     lines.extend(row.reason.as_ref().map(|reason| ("reason", text::one_line(reason))));
+    lines.extend(row.severity.map(|severity| ("severity", severity.to_string())));
+    if let (Some(disposition), Some(by)) = (row.disposition, &row.disposed_by) {
+        let at = text::maybe_instant(row.disposed_at);
+        let to = row.released_as.as_ref().map_or_else(String::new, |verdict| format!(" to {verdict}"));
+        lines.push((disposition.as_str(), format!("by {} on {at}{to}", text::one_line(by))));
+    }
     if row.verdict.is_none() {
         lines.push(("attempts", row.attempts.to_string()));
         lines.extend(row.error.as_ref().map(|error| ("error", text::one_line(error))));
@@ -38,7 +45,7 @@ pub fn show(picture: &MessagePicture, width: Option<u16>) -> String {
     lines.push(("size", text::size(row.size_bytes)));
     lines.extend(row.raw_sha256.as_ref().map(|hash| ("sha256", hash.clone())));
     lines.push(("transaction", row.transaction_id.to_string()));
-    lines.push(("raw", format!("{}/{}/message.eml", row.customer, row.transaction_id)));
+    lines.push(("raw", raw_path(row)));
     let mut told: String = lines.into_iter().map(|(key, value)| format!("{key:<12} {value}\n")).collect();
     if !picture.parts.is_empty() {
         let inner = width.map(|width| width.saturating_sub(2).max(20));
@@ -47,7 +54,12 @@ pub fn show(picture: &MessagePicture, width: Option<u16>) -> String {
     told
 }
 
-fn parts(picture: &MessagePicture, width: Option<u16>) -> String {
+/// Where the raw message lies in the store.
+pub(super) fn raw_path(row: &MessageRow) -> String {
+    format!("{}/{}/message.eml", row.customer, row.transaction_id)
+}
+
+pub(super) fn parts(picture: &MessagePicture, width: Option<u16>) -> String {
     let rows = picture.parts.iter().map(|part| {
         vec![
             part.idx.to_string(),

@@ -8,7 +8,7 @@ use super::dialect::{execute, fetch};
 use super::{Json, StoreError, Tx};
 use crate::domain::ids::{Delivery, MessageId, RunId, TransactionId, WaitId};
 use crate::domain::message::{Message, Part, PartKind, PartRole};
-use crate::domain::verdict::{Decision, Explanation};
+use crate::domain::verdict::{Decision, Disposition, Explanation, Severity};
 
 row! {
     /// One delivery. `state` is `listed` until a verdict stands, then `decided`.
@@ -38,6 +38,15 @@ row! {
         pub flagged_at: Option<DateTime<Utc>>,
         pub attempts: i32,
         pub error: Option<String>,
+        /// Of a quarantine; none for what older versions quarantined.
+        pub severity: Option<Severity>,
+        /// What a person made of the quarantine; see `quarantine`.
+        pub disposition: Option<Disposition>,
+        pub disposed_at: Option<DateTime<Utc>>,
+        pub disposed_by: Option<String>,
+        pub disposed_reason: Option<String>,
+        /// The verdict that a release came to.
+        pub released_as: Option<String>,
     }
 }
 
@@ -123,8 +132,8 @@ pub async fn decide(tx: &mut Tx, decided: &Decided<'_>) -> Result<bool, StoreErr
         tx,
         "update messages set state = 'decided', verdict = $1, reason = $2, explanation = $3, run_id = $4, wait_id = $5,
             duplicate_of = $6, decided_at = $7, raw_sha256 = $8, stable_sha256 = $9, header_message_id = $10,
-            from_address = $11, subject = $12, facts = $13, size_bytes = $14, error = null
-         where id = $15 and state = 'listed'",
+            from_address = $11, subject = $12, facts = $13, size_bytes = $14, severity = $15, error = null
+         where id = $16 and state = 'listed'",
         decided.decision.verdict.name(),
         &decided.decision.reason,
         Json(&decided.decision.explanation),
@@ -139,6 +148,7 @@ pub async fn decide(tx: &mut Tx, decided: &Decided<'_>) -> Result<bool, StoreErr
         message.map(|message| message.subject.as_str()),
         facts,
         i64::try_from(decided.size_bytes).unwrap_or(i64::MAX),
+        decided.decision.verdict.severity().map(Severity::as_str),
         decided.id.0
     )?;
     Ok(changed == 1)
@@ -173,14 +183,15 @@ pub async fn mark_flagged(tx: &mut Tx, ids: &[MessageId], at: DateTime<Utc>) -> 
 }
 
 /// The first delivery of the same mail (equal stable hash) that something came of. One that was only quarantined or ignored
-/// does not stand in the way of a later one.
+/// does not stand in the way of a later one, unless its release came to something.
 pub async fn first_with_hash(
     tx: &mut Tx,
     customer: &str,
     stable_sha256: &str,
 ) -> Result<Option<MessageId>, StoreError> {
     let sql = format!(
-        "select {} from messages where customer = $1 and stable_sha256 = $2 and verdict in ('start', 'resume', 'reply')
+        "select {} from messages where customer = $1 and stable_sha256 = $2
+            and coalesce(released_as, verdict) in ('start', 'resume', 'reply')
          order by decided_at limit 1",
         Found::COLUMNS
     );
@@ -197,13 +208,18 @@ pub async fn lock_first_with_hash(
     first_with_hash(tx, customer, stable_sha256).await
 }
 
-/// Whether an earlier message of this customer came from the address.
-pub async fn has_written_before(tx: &mut Tx, customer: &str, address: &str) -> Result<bool, StoreError> {
+/// Whether another message of this customer came from the address.
+pub async fn has_written_before(
+    tx: &mut Tx,
+    customer: &str,
+    address: &str,
+    this: MessageId,
+) -> Result<bool, StoreError> {
     let sql = format!(
-        "select {} from messages where customer = $1 and from_address = $2 and state = 'decided' limit 1",
+        "select {} from messages where customer = $1 and from_address = $2 and state = 'decided' and id <> $3 limit 1",
         Found::COLUMNS
     );
-    Ok(fetch!(maybe Found, tx, sql, customer, address)?.is_some())
+    Ok(fetch!(maybe Found, tx, sql, customer, address, this.0)?.is_some())
 }
 
 pub async fn get(tx: &mut Tx, id: MessageId) -> Result<MessageRow, StoreError> {
@@ -242,6 +258,12 @@ pub async fn insert_part(
         part.twin_of.and_then(|index| i32::try_from(index).ok()),
         path
     )?;
+    Ok(())
+}
+
+/// Takes the parts of a message out again, before it is filed anew.
+pub async fn remove_parts(tx: &mut Tx, message: MessageId) -> Result<(), StoreError> {
+    execute!(tx, "delete from parts where message_id = $1", message.0)?;
     Ok(())
 }
 

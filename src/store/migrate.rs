@@ -5,18 +5,32 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 use super::{Store, StoreError};
 
-/// (version, name, PostgreSQL text, SQLite text). A new one is one line.
-const MIGRATIONS: &[(i64, &str, &str, &str)] = &[(
-    1,
-    "first",
-    include_str!("../../migrations/postgres/0001_first.sql"),
-    include_str!("../../migrations/sqlite/0001_first.sql"),
-)];
+/// (version, name, PostgreSQL text, SQLite text). A new one is one entry.
+const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
+    (
+        1,
+        "first",
+        include_str!("../../migrations/postgres/0001_first.sql"),
+        include_str!("../../migrations/sqlite/0001_first.sql"),
+    ),
+    (
+        2,
+        "quarantine",
+        include_str!("../../migrations/postgres/0002_quarantine.sql"),
+        include_str!("../../migrations/sqlite/0002_quarantine.sql"),
+    ),
+];
 
 impl Store {
     /// Brings the schema up to date; running it again does nothing. Two processes may do it at once.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        let migrations = MIGRATIONS.iter().map(|(version, name, pg, lite)| {
+        self.migrate_to(i64::MAX).await
+    }
+
+    /// As `migrate`, up to a version: how a database of an older countersign came to be.
+    pub async fn migrate_to(&self, last: i64) -> Result<(), StoreError> {
+        let wanted = MIGRATIONS.iter().filter(|(version, ..)| *version <= last);
+        let migrations = wanted.map(|(version, name, pg, lite)| {
             let text = if matches!(self, Self::Pg(_)) { *pg } else { *lite };
             Migration::new(*version, (*name).into(), MigrationType::Simple, text.into_sql_str(), false)
         });

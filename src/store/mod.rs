@@ -7,6 +7,7 @@ pub mod mailboxes;
 pub mod messages;
 pub mod notices;
 pub mod people;
+pub mod quarantine;
 pub mod reports;
 pub mod runs;
 pub mod steps;

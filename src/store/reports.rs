@@ -17,6 +17,7 @@ use crate::domain::failure::Failure;
 use crate::domain::ids::{MessageId, RunId};
 use crate::domain::message::Message;
 use crate::domain::run::RunStatus;
+use crate::domain::verdict::Disposition;
 
 row! {
     /// One message with the run that it started or answered.
@@ -37,6 +38,7 @@ row! {
         pub run_status: Option<RunStatus>,
         pub run_failure: Option<Json<Failure>>,
         pub run_finished_at: Option<DateTime<Utc>>,
+        pub disposition: Option<Disposition>,
     }
 }
 
@@ -54,7 +56,7 @@ pub async fn messages_since(
         "select {} from
             (select m.id, m.customer, m.mailbox, m.state, m.listed_at, m.received_at, m.from_address, m.subject, m.verdict,
                 m.reason, m.error, m.run_id, r.name as run_name, r.status as run_status, r.failure as run_failure,
-                r.finished_at as run_finished_at
+                r.finished_at as run_finished_at, m.disposition
              from messages m left join runs r on r.id = m.run_id) as report
          where listed_at >= $1 and (cast($2 as text) is null or run_status = $2)
          order by listed_at, id",

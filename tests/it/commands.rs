@@ -86,7 +86,10 @@ async fn operators_hold_release_and_kill_and_are_refused_with_the_reason() {
     let explained = desk.explain("AP-000001").await;
     assert!(explained.contains("It is held by alice since 2026-03-02 09:00 UTC"), "{explained}");
     let resume = Command::Resume { id: id.clone(), as_user: as_user.clone() };
-    assert_eq!(desk.done(resume.clone()).await, "AP-000001: nobody holds it any more; `countersign explain AP-000001` tells what it waits for\n");
+    assert_eq!(
+        desk.done(resume.clone()).await,
+        "AP-000001: nobody holds it any more; `countersign explain AP-000001` tells what it waits for\n"
+    );
     desk.app.settle().await.unwrap();
     let refused = format!("{:#}", desk.command(resume).await.unwrap_err());
     assert_eq!(refused, "AP-000001: a waiting run takes no resume");

@@ -212,7 +212,8 @@ async fn a_run_fails_at_its_deadline_even_while_it_is_held() {
 
 #[tokio::test]
 async fn a_setting_that_names_an_unknown_value_fails_with_step_and_setting_named() {
-    let steps = "[[step]]\nname = \"say\"\nagent = \"notify\"\nwith = { to = \"frank\", title = \"{{ run.nothing }}\" }";
+    let steps =
+        "[[step]]\nname = \"say\"\nagent = \"notify\"\nwith = { to = \"frank\", title = \"{{ run.nothing }}\" }";
     let (app, name) = launched(steps).await;
     let failure = failure(&app, &name).await;
     assert_eq!(failure.reason, "expression_error");

@@ -59,7 +59,7 @@ async fn a_delivery_has_one_row_and_one_verdict() {
             (decision.explanation.clone(), Some(message.subject.clone()), i64::MAX)
         );
         assert!(messages::first_with_hash(&mut tx, "acme", "s").await.unwrap().is_none(), "nothing came of it");
-        assert!(!messages::has_written_before(&mut tx, "acme", "a@b.example").await.unwrap());
+        assert!(!messages::has_written_before(&mut tx, "acme", "a@b.example", id).await.unwrap());
         assert_eq!(messages::unflagged(&mut tx, "ap", 9).await.unwrap().len(), 1);
         messages::mark_flagged(&mut tx, &[id], at(30)).await.unwrap();
         messages::mark_flagged(&mut tx, &[id], at(40)).await.unwrap();
