@@ -224,7 +224,12 @@ impl App {
 
     /// What commands work with.
     pub fn context(&self) -> Context {
-        Context { config: self.config.clone(), engine: Arc::clone(&self.engine), intake: Arc::clone(&self.intake) }
+        Context {
+            config: self.config.clone(),
+            engine: Arc::clone(&self.engine),
+            intake: Arc::clone(&self.intake),
+            secrets: Arc::clone(&self.secrets),
+        }
     }
 
     /// Does everything that is due now, until nothing is: steps, timers, ladders, outbox, audit seals. For tests and the demo,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
 
+use super::ledger::Ledger;
 use super::quarantine::Quarantine;
 use super::since::Since;
 use crate::config::sections::Role;
@@ -255,6 +256,11 @@ pub enum Command {
         #[command(subcommand)]
         what: Audit,
     },
+    /// Prove that no message is lost: compare the mailboxes with the ledger
+    Ledger {
+        #[command(subcommand)]
+        what: Ledger,
+    },
 }
 
 /// What can be asked of the audit trail.
@@ -317,13 +323,16 @@ mod tests {
         let mut top = Args::command();
         top.clone().debug_assert();
         top.build();
-        let mut commands: Vec<_> = top.get_subcommands().filter(|command| command.get_name() != "help").collect();
-        for group in ["audit", "quarantine"] {
-            let place = commands.iter().position(|command| command.get_name() == group).unwrap();
-            let group = commands.remove(place);
-            commands.extend(group.get_subcommands().filter(|command| command.get_name() != "help"));
-        }
-        assert_eq!(commands.len(), 21);
+        let named = |command: &&clap::Command| command.get_name() != "help";
+        let commands: Vec<_> = top
+            .get_subcommands()
+            .filter(named)
+            .flat_map(|command| match command.has_subcommands() {
+                true => command.get_subcommands().filter(named).collect(),
+                false => vec![command],
+            })
+            .collect();
+        assert_eq!(commands.len(), 23);
         for command in commands {
             let help = command.clone().render_long_help().to_string();
             for part in ["Examples:\n  countersign ", "Exit codes: 0 done, 1 failed, 2 wrong use", "--config <FILE>"] {
@@ -342,6 +351,7 @@ mod tests {
             "countersign audit",
             "countersign quarantine",
             "countersign quarantine release 0197c2d48a11",
+            "countersign ledger",
             "countersign frobnicate",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");

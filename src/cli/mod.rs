@@ -9,6 +9,7 @@ mod control;
 mod explain;
 mod import;
 mod inject;
+mod ledger;
 mod output;
 mod quarantine;
 mod report;
@@ -22,11 +23,13 @@ use std::sync::Arc;
 use anyhow::bail;
 
 pub use args::{Args, Audit, Command, Format};
+pub use ledger::Ledger;
 pub use output::{complain, print};
 pub use quarantine::Quarantine;
 pub use since::Since;
 
 use crate::config::Config;
+use crate::config::secret::Secrets;
 use crate::engine::Engine;
 use crate::intake::Intake;
 
@@ -35,6 +38,7 @@ pub struct Context {
     pub config: Config,
     pub engine: Arc<Engine>,
     pub intake: Arc<Intake>,
+    pub secrets: Arc<Secrets>,
 }
 
 /// What a command says and how it ends.
@@ -73,11 +77,13 @@ impl Told {
     }
 }
 
-/// Performs a command and prints what it says: to standard output when it is done, else to standard error.
+/// Performs a command and prints what it says: to standard output when it is done, else to standard error. A balance is what
+/// was asked for, whether or not it adds up.
 ///
 /// # Errors
 /// What kept it from being done; print it with `complain`.
 pub async fn perform(command: Command, context: &Context) -> anyhow::Result<ExitCode> {
+    let is_balance = matches!(command, Command::Ledger { .. });
     let told = match command {
         Command::Audit { what: Audit::Tail { lines, follow, json } } => {
             audit::tail(&context.engine, lines, follow, json, print).await?;
@@ -87,6 +93,7 @@ pub async fn perform(command: Command, context: &Context) -> anyhow::Result<Exit
     };
     match told.ending {
         Ending::Done => print(&told.text).map(drop)?,
+        Ending::Failed if is_balance => print(&told.text).map(drop)?,
         Ending::Failed | Ending::Misused => eprint(&told.text),
     }
     Ok(told.ending.into())
@@ -113,6 +120,7 @@ pub async fn tell(command: Command, context: &Context, width: Option<u16>) -> an
         Command::Quarantine { what } => quarantine::perform(intake, what, width).await,
         Command::Audit { what: Audit::Verify } => audit::verify(engine).await,
         Command::Audit { what: Audit::Tail { .. } } => bail!("`audit tail` says more than one thing"),
+        Command::Ledger { what } => ledger::perform(what, context).await,
         Command::Demo { .. } | Command::Run { .. } | Command::Check | Command::Migrate => {
             bail!("this command builds its own surroundings and cannot be performed in others")
         }

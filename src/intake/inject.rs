@@ -20,13 +20,7 @@ impl Intake {
     /// # Errors
     /// When there is no such mailbox, or database or store are away.
     pub async fn inject(&self, mailbox: &str, raw: Vec<u8>) -> Result<Injected, IntakeError> {
-        let Some(config) = self.mailboxes.iter().find(|known| known.name == mailbox) else {
-            let known: Vec<_> = self.mailboxes.iter().map(|known| known.name.as_str()).collect();
-            return Err(IntakeError::Message(format!(
-                "there is no mailbox `{mailbox}`; there are: {}",
-                known.join(", ")
-            )));
-        };
+        let config = self.mailbox(mailbox)?;
         let now = self.engine.clock.now();
         let uid = format!("injected-{}", &sha256_hex(&raw)[..24]);
         // UIDVALIDITY is never 0 on a server (RFC 9051, 2.3.1.1), so this is nobody else's delivery.

@@ -3,6 +3,8 @@
 mod filing;
 mod guard;
 mod inject;
+mod ledger;
+mod listing;
 mod message;
 mod outcome;
 mod poll;
@@ -20,9 +22,10 @@ use crate::rules::RuleSet;
 use crate::store::StoreError;
 
 pub use inject::Injected;
+pub use ledger::{Balance, balance};
 pub use poll::Polled;
 pub use release::Released;
-pub use watch::watch;
+pub use watch::{open, watch};
 
 /// What admins write, as one set: replaced as a whole, so that no message meets half of an edit.
 #[derive(Debug)]
@@ -49,6 +52,17 @@ pub struct Intake {
 impl Intake {
     pub fn new(engine: Arc<Engine>, limits: Limits, mailboxes: Vec<Mailbox>, behaviour: Behaviour) -> Self {
         Self { engine, limits, mailboxes, behaviour: RwLock::new(Arc::new(behaviour)) }
+    }
+
+    /// A configured mailbox by its name.
+    ///
+    /// # Errors
+    /// Names those that there are.
+    pub fn mailbox(&self, name: &str) -> Result<&Mailbox, IntakeError> {
+        self.mailboxes.iter().find(|known| known.name == name).ok_or_else(|| {
+            let known: Vec<_> = self.mailboxes.iter().map(|known| known.name.as_str()).collect();
+            IntakeError::Message(format!("there is no mailbox `{name}`; there are: {}", known.join(", ")))
+        })
     }
 
     /// The rules and workflows of now; a message keeps the set it began with.

@@ -95,6 +95,11 @@ impl Intake {
         inputs: Map<String, Value>,
         by: &str,
     ) -> Result<RunId, IntakeError> {
+        // Its ledger row may have been lost and written anew: the trail knows what was launched then.
+        let told = events::of_message(tx, case.row.id).await?;
+        if let Some(run) = told.iter().find(|event| event.kind == "run.launched").and_then(|event| event.run) {
+            return Ok(run);
+        }
         let behaviour = self.behaviour();
         let Some(workflow) = behaviour.workflow(workflow) else {
             return Err(EngineError::Input(format!("there is no workflow `{workflow}`")).into());

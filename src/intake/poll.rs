@@ -1,15 +1,13 @@
 //! One poll of one mailbox: ledger first, then each open message, flags last.
 
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::message::delivery_of;
 use super::{Intake, IntakeError};
 use crate::config::sections::{After, Mailbox as MailboxConfig};
 use crate::domain::crash;
-use crate::domain::ids::Delivery;
 use crate::domain::verdict::{Decision, Severity, Verdict};
 use crate::mailbox::{Mailbox, MailboxError};
-use crate::store::mailboxes;
 use crate::store::messages::{self, MessageRow};
 
 /// What one poll did.
@@ -26,6 +24,14 @@ pub struct Polled {
 impl Polled {
     pub fn did_nothing(self) -> bool {
         self == Self::default()
+    }
+}
+
+impl std::ops::AddAssign for Polled {
+    fn add_assign(&mut self, more: Self) {
+        self.listed += more.listed;
+        self.decided += more.decided;
+        self.flagged += more.flagged;
     }
 }
 
@@ -65,39 +71,6 @@ impl Intake {
         }
         polled.flagged += self.flag(config, mailbox).await?;
         Ok(polled)
-    }
-
-    /// Writes every delivery that is new into the ledger, and how far the folder was listed, in one commit.
-    async fn list(&self, config: &MailboxConfig, mailbox: &mut dyn Mailbox) -> Result<usize, IntakeError> {
-        let now = self.engine.clock.now();
-        let uid_validity = mailbox.uid_validity();
-        let mut tx = self.engine.store.begin().await?;
-        mailboxes::ensure(&mut tx, &config.name, &config.customer).await?;
-        let known = mailboxes::get(&mut tx, &config.name).await?;
-        tx.commit().await?;
-        let same_folder = |row: &mailboxes::MailboxRow| row.uid_validity == Some(i64::from(uid_validity));
-        let high_water = known.filter(same_folder).map_or(0, |row| row.high_water);
-        let above = (high_water > 0).then(|| high_water.to_string());
-        let found = mailbox.list(above.as_deref()).await?;
-
-        let mut tx = self.engine.store.begin().await?;
-        let mut new = 0;
-        let mut highest = u32::try_from(high_water).unwrap_or_default();
-        for listed in &found {
-            let delivery = Delivery { mailbox: config.name.clone(), uid_validity, uid: listed.uid.clone() };
-            let received_at = listed.received_at.map(crate::domain::clock::to_micros);
-            let size = listed.size_bytes;
-            if messages::record_listed(&mut tx, &config.customer, &delivery, received_at, size, now).await? {
-                new += 1;
-            }
-            highest = highest.max(listed.uid.parse().unwrap_or_default());
-        }
-        mailboxes::set_high_water(&mut tx, &config.name, uid_validity, highest).await?;
-        tx.commit().await?;
-        if new > 0 {
-            info!(mailbox = config.name, "{new} new in {}", config.name);
-        }
-        Ok(new)
     }
 
     async fn take_one(

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
-use secrecy::SecretString;
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Intake, IntakeError, Polled};
-use crate::config::secret::Secrets;
+use super::{Intake, IntakeError, Polled, listing};
+use crate::config::secret::{SecretError, Secrets};
 use crate::config::sections::Mailbox as MailboxConfig;
 use crate::domain::event::Event;
 use crate::mailbox::{self, Mailbox, MailboxError};
@@ -32,12 +31,13 @@ pub async fn watch(
     shutdown: CancellationToken,
 ) {
     let mut open: Option<Box<dyn Mailbox>> = None;
+    let mut reconciled_at = None;
     let mut failures = 0;
     // The lease is renewed at every turn, so a turn ends well within it.
     let longest = (intake.engine.lease / 3).to_std().unwrap_or_default().min(MAX_TURN);
     while !shutdown.is_cancelled() {
         let turn = tokio::select! {
-            turn = turn(&intake, &config, &secrets, &mut open) => turn,
+            turn = turn(&intake, &config, &secrets, &mut open, &mut reconciled_at) => turn,
             () = shutdown.cancelled() => break,
         };
         let pause = match turn {
@@ -77,6 +77,7 @@ async fn turn(
     config: &MailboxConfig,
     secrets: &Secrets,
     open: &mut Option<Box<dyn Mailbox>>,
+    reconciled_at: &mut Option<DateTime<Utc>>,
 ) -> Result<bool, IntakeError> {
     let now = intake.engine.clock.now();
     let mut tx = intake.engine.store.begin().await?;
@@ -87,11 +88,17 @@ async fn turn(
         return Ok(false);
     }
     if open.is_none() {
-        let password = password(config, secrets).await?;
-        *open = Some(mailbox::open(&config.source, password.as_ref()).await?);
+        *open = Some(self::open(config, secrets).await?);
     }
     let Some(mailbox) = open.as_mut() else { return Ok(true) };
-    let polled: Polled = intake.poll(config, mailbox.as_mut()).await?;
+    let mut polled: Polled = intake.poll(config, mailbox.as_mut()).await?;
+    // After the poll, so that what is merely new does not count as missing.
+    if listing::is_reconcile_due(*reconciled_at, now) {
+        if intake.reconcile(config, mailbox.as_mut()).await? > 0 {
+            polled += intake.poll(config, mailbox.as_mut()).await?;
+        }
+        *reconciled_at = Some(now);
+    }
     note_success(intake, &config.name).await?;
     if !polled.did_nothing() {
         info!(
@@ -102,13 +109,20 @@ async fn turn(
     Ok(true)
 }
 
-async fn password(config: &MailboxConfig, secrets: &Secrets) -> Result<Option<SecretString>, IntakeError> {
-    let Some(reference) = config.source.password() else { return Ok(None) };
-    secrets
-        .get(reference)
-        .await
-        .map(Some)
-        .map_err(|error| MailboxError::LoginRefused { user: config.name.clone(), why: error.to_string() }.into())
+/// Opens a configured mailbox with its password.
+///
+/// # Errors
+/// When the password cannot be had or the server not be reached.
+pub async fn open(config: &MailboxConfig, secrets: &Secrets) -> Result<Box<dyn Mailbox>, IntakeError> {
+    let password = match config.source.password() {
+        None => None,
+        Some(reference) => {
+            let refused =
+                |why: SecretError| MailboxError::LoginRefused { user: config.name.clone(), why: why.to_string() };
+            Some(secrets.get(reference).await.map_err(refused)?)
+        }
+    };
+    Ok(mailbox::open(&config.source, password.as_ref()).await?)
 }
 
 /// Waits for news: from the server, from the schedule, or until the pause is over. At most `longest` where there is no pause.

@@ -3,6 +3,7 @@
 
 pub mod answers;
 pub mod events;
+pub mod ledger;
 pub mod mailboxes;
 pub mod messages;
 pub mod notices;

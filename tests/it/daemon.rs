@@ -44,7 +44,7 @@ pub struct Site {
     pub database: String,
     /// Further mailboxes by name.
     pub others: Vec<String>,
-    env: BTreeMap<String, String>,
+    pub env: BTreeMap<String, String>,
     starts: Cell<usize>,
 }
 

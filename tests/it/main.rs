@@ -15,6 +15,7 @@ mod imap_rig;
 mod intake_faults;
 mod intake_features;
 mod kill;
+mod ledger;
 mod mailbox;
 mod mailbox_faults;
 mod migrations;

@@ -1,0 +1,27 @@
+//! The ledger as a whole: what it says of every delivery of one folder. Single deliveries are in `messages`.
+
+use chrono::{DateTime, Utc};
+
+use super::column::row;
+use super::dialect::fetch;
+use super::{StoreError, Tx};
+
+row! {
+    /// What the ledger says of one delivery, without what was in it.
+    pub struct LedgerRow {
+        pub uid: String,
+        /// `listed` until a verdict stands, then `decided`.
+        pub state: String,
+        pub verdict: Option<String>,
+        pub listed_at: DateTime<Utc>,
+    }
+}
+
+/// Every delivery of a folder under one UIDVALIDITY; injected messages are on no server and left out.
+pub async fn of_folder(tx: &mut Tx, mailbox: &str, uid_validity: u32) -> Result<Vec<LedgerRow>, StoreError> {
+    let sql = format!(
+        "select {} from messages where mailbox = $1 and uid_validity = $2 and uid not like 'injected-%'",
+        LedgerRow::COLUMNS
+    );
+    fetch!(all LedgerRow, tx, sql, mailbox, i64::from(uid_validity))
+}
