@@ -7,6 +7,7 @@ pub mod located;
 pub mod people;
 pub mod secret;
 pub mod sections;
+pub mod start;
 pub mod workflows;
 
 pub use sections::Config;

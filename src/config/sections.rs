@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::secret::SecretRef;
+use super::start::Start;
 use crate::domain::duration::Span;
 use crate::domain::words::words;
 
@@ -124,6 +125,9 @@ pub struct Mailbox {
     /// The authserv-ids whose Authentication-Results we believe (RFC 8601). None: no mail is proven.
     #[serde(default)]
     pub authserv_ids: Vec<String>,
+    /// What of the mail that lies there at the first contact is taken in.
+    #[serde(default)]
+    pub start: Start,
     /// What is done on the server when a message is dealt with.
     #[serde(default)]
     pub after: After,
@@ -134,8 +138,18 @@ pub struct Mailbox {
 
 impl Mailbox {
     /// The keys of every mailbox, whatever its kind.
-    pub const KEYS: &[&str] =
-        &["name", "customer", "kind", "poll", "address", "plus_address", "authserv_ids", "after", "after_quarantine"];
+    pub const KEYS: &[&str] = &[
+        "name",
+        "customer",
+        "kind",
+        "poll",
+        "address",
+        "plus_address",
+        "authserv_ids",
+        "start",
+        "after",
+        "after_quarantine",
+    ];
 }
 
 fn every_minute() -> String {

@@ -151,6 +151,7 @@ fn guard_mend(guard: &str, picture: &MessagePicture) -> String {
         "too-large" => "A smaller mail, or a larger `limits.message_bytes` in the configuration.".into(),
         "gone" => "Being there still when it was fetched: leave the mailbox to countersign alone.".into(),
         "attempts" => "The trouble named above not coming back: mend it, then inject the message again.".into(),
+        "start" => "An earlier `start` of its mailbox, at the first contact; now, inject the message.".into(),
         "uid-validity" => {
             "Nothing: the server renumbered the mailbox; the mail is taken in under its new number.".into()
         }

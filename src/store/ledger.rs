@@ -1,4 +1,4 @@
-//! The ledger as a whole: what it says of every delivery of one folder. Single deliveries are in `messages`.
+//! The ledger as a whole: what it says of every delivery of one folder, and where it begins. Single deliveries are in `messages`.
 
 use chrono::{DateTime, Utc};
 
@@ -15,6 +15,20 @@ row! {
         pub verdict: Option<String>,
         pub listed_at: DateTime<Utc>,
     }
+}
+
+row! {
+    pub struct Received { pub received_at: DateTime<Utc> }
+}
+
+/// When the latest message came that was left alone because the mailbox starts later; none where none was.
+pub async fn left_until(tx: &mut Tx, mailbox: &str) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let sql = format!(
+        "select {} from messages where mailbox = $1 and received_at is not null and explanation->>'guard' = 'start'
+         order by received_at desc limit 1",
+        Received::COLUMNS
+    );
+    Ok(fetch!(maybe Received, tx, sql, mailbox)?.map(|row| row.received_at))
 }
 
 /// Every delivery of a folder under one UIDVALIDITY; injected messages are on no server and left out.

@@ -5,10 +5,12 @@ use std::process::Command as Program;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
 use countersign::cli::{self, Command, Ending, Ledger, Told};
 use countersign::config::sections::After;
 use countersign::intake::Balance;
 use countersign::mailbox::{Listed, Mailbox, MailboxError};
+use countersign::store::messages::MessageRow;
 use serde_json::{Value, json};
 use sqlx::{Connection, SqliteConnection};
 use tokio::sync::Notify;
@@ -22,6 +24,7 @@ use crate::story::{Decided, Repeats};
 struct Shelf {
     uid_validity: u32,
     mails: Vec<(u32, Vec<u8>)>,
+    received_at: Option<DateTime<Utc>>,
     marked: Vec<String>,
 }
 
@@ -35,7 +38,7 @@ impl Mailbox for Shelf {
         let listed = |(uid, raw): &(u32, Vec<u8>)| Listed {
             uid: uid.to_string(),
             size_bytes: raw.len() as u64,
-            received_at: None,
+            received_at: self.received_at,
         };
         Ok(self.mails.iter().filter(|(uid, _)| *uid > above).map(listed).collect())
     }
@@ -54,7 +57,7 @@ impl Mailbox for Shelf {
 
 impl Shelf {
     fn with(mails: &[(u32, Vec<u8>)]) -> Self {
-        Self { uid_validity: 7, mails: mails.to_vec(), marked: vec![] }
+        Self { uid_validity: 7, mails: mails.to_vec(), ..Default::default() }
     }
 }
 
@@ -134,6 +137,53 @@ async fn a_message_that_appears_below_the_high_water_mark_is_found() {
     poll(&app, &mut shelf).await;
     let last = app.messages().await.pop().expect("a row");
     assert_eq!((last.uid.as_str(), balance(&app, &mut shelf).await.adds_up()), ("10", true), "the mark stayed");
+}
+
+/// An invoice and a newsletter that came at nine on the day before; what becomes of the invoice at the first contact.
+async fn check_start(start: &str, expected: &str) -> (TestApp, Shelf) {
+    let app = TestApp::configured("plus_address = true", &format!("start = \"{start}\"")).await;
+    let mut shelf = Shelf::with(&[(1, invoice().raw()), (2, newsletter())]);
+    shelf.received_at = Some(app.now() - TimeDelta::days(1));
+    poll(&app, &mut shelf).await;
+    let row = row_of(&app, "1").await;
+    assert_eq!(row.verdict.as_deref(), Some(expected), "{start}: {:?}", row.reason);
+    assert!(balance(&app, &mut shelf).await.adds_up());
+    (app, shelf)
+}
+
+async fn row_of(app: &TestApp, uid: &str) -> MessageRow {
+    app.messages().await.into_iter().find(|row| row.uid == uid).expect("a row")
+}
+
+#[tokio::test]
+async fn a_mailbox_starts_with_all_mail_or_with_none_or_on_a_day() {
+    check_start("all", "start").await;
+    check_start("2026-03-01", "start").await;
+    check_start("2026-03-02", "ignore").await;
+}
+
+#[tokio::test]
+async fn mail_of_before_the_start_is_left_alone_for_good() {
+    let (app, mut shelf) = check_start("now", "ignore").await;
+    let row = row_of(&app, "1").await;
+    assert_eq!(row.reason.as_deref(), Some("received before 2026-03-02 09:00 UTC, where this mailbox starts"));
+    assert_eq!((row.raw_sha256, shelf.marked.as_slice()), (None, [].as_slice()), "neither fetched nor flagged");
+    assert_eq!(app.events("mailbox.started").await[0].data["left_alone"], 2);
+
+    // Neither a renumbered folder nor a lost row lets it in.
+    app.pass(TimeDelta::days(2)).await;
+    shelf.uid_validity += 1;
+    poll(&app, &mut shelf).await;
+    lose(&app.path("state.db"), "1").await;
+    assert_eq!(balance(&app, &mut shelf).await.unaccounted, ["1"]);
+    assert_eq!(reconcile(&app, &mut shelf).await, 1);
+    poll(&app, &mut shelf).await;
+    assert_eq!(app.runs().await.len(), 0);
+    // What somebody moves in afterwards is there on purpose, however old.
+    shelf.mails.push((3, invoice().raw()));
+    poll(&app, &mut shelf).await;
+    assert_eq!((app.runs().await.len(), shelf.marked.as_slice()), (1, ["3".to_owned()].as_slice()));
+    app.finish().await;
 }
 
 async fn told(app: &TestApp, what: Ledger) -> Told {
