@@ -20,3 +20,4 @@ pub mod verdict;
 pub mod wait;
 pub mod words;
 pub mod workflow;
+pub mod workflow_check;
