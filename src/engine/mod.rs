@@ -5,6 +5,7 @@ pub mod decide;
 pub mod launch;
 pub mod notice;
 pub mod plan;
+mod rows;
 pub mod timers;
 pub mod wait;
 pub mod worker;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tracing::{info, warn};
 
-use super::plan::{self, Next, Progress, Situation};
+use super::plan::{self, Next, Situation};
+use super::rows::{about, fail_step, failed, new_step, progress};
 use super::{Engine, EngineError};
 use crate::agents::{Outcome, Task};
 use crate::domain::crash;
@@ -349,55 +350,4 @@ impl Engine {
         self.work.notify_waiters();
         Ok(true)
     }
-}
-
-fn fail_step(step: &mut StepRow, failure: Failure, now: chrono::DateTime<chrono::Utc>) -> Result<(), EngineError> {
-    step.status = step::next_status(Some(step.status), StepEvent::Fail)?;
-    step.finished_at = Some(now);
-    step.output = Some(Json(json!({ "failure": failure })));
-    step.failure = Some(Json(failure));
-    Ok(())
-}
-
-fn failed(event: Event, failure: &Failure, kind: &str) -> Event {
-    let mut event = event.with("reason", failure.reason.as_str()).with("details", failure.details.as_str());
-    event.kind = kind.to_owned();
-    event
-}
-
-fn new_step(run: &RunRow, workflow: &Workflow, name: &str, now: chrono::DateTime<chrono::Utc>) -> StepRow {
-    StepRow {
-        run_id: run.id,
-        generation: run.generation,
-        name: name.to_owned(),
-        agent: workflow.step(name).map(|step| step.agent.clone()).unwrap_or_default(),
-        status: StepStatus::Running,
-        attempt: 0,
-        output: None,
-        failure: None,
-        retry_at: None,
-        started_at: now,
-        finished_at: None,
-    }
-}
-
-fn progress(row: &StepRow) -> Progress {
-    Progress {
-        status: row.status,
-        output: row.output.as_ref().map(|output| output.0.clone()),
-        failure: row.failure.as_ref().map(|failure| failure.0.clone()),
-        retry_at: row.retry_at,
-    }
-}
-
-/// What expressions see as `run`.
-fn about(run: &RunRow) -> Value {
-    json!({
-        "id": run.id,
-        "name": run.name,
-        "customer": run.customer,
-        "workflow": run.workflow,
-        "generation": run.generation,
-        "origin": run.origin.0,
-    })
 }
