@@ -1,10 +1,12 @@
 //! The daemon: every loop by name, and how they end. A loop is a shell around a tick that does one unit and says so.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
+use futures_util::FutureExt;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -154,7 +156,8 @@ impl App {
             while !stop.is_cancelled() {
                 // Made before the tick, so that what is poked during it is not missed.
                 let poked = app.engine.work.notified();
-                let pause = match tick(Arc::clone(&app)).await {
+                let ticked = AssertUnwindSafe(tick(Arc::clone(&app))).catch_unwind().await;
+                let pause = match ticked.unwrap_or_else(|_| Err(anyhow!("a panic; please report it"))) {
                     Ok(true) => {
                         failures = 0;
                         continue;
