@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -33,11 +34,12 @@ pub async fn watch(
     let mut open: Option<Box<dyn Mailbox>> = None;
     let mut reconciled_at = None;
     let mut failures = 0;
+    let mut is_news = true;
     // The lease is renewed at every turn, so a turn ends well within it.
     let longest = (intake.engine.lease / 3).to_std().unwrap_or_default().min(MAX_TURN);
     while !shutdown.is_cancelled() {
         let turn = tokio::select! {
-            turn = turn(&intake, &config, &secrets, &mut open, &mut reconciled_at) => turn,
+            turn = turn(&intake, &config, &secrets, &mut open, &mut reconciled_at, is_news) => turn,
             () = shutdown.cancelled() => break,
         };
         let pause = match turn {
@@ -55,7 +57,7 @@ pub async fn watch(
             }
         };
         tokio::select! {
-            () = news(&mut open, pause, longest, &due) => {}
+            news = news(&mut open, pause, longest, &due) => is_news = news,
             () = shutdown.cancelled() => break,
         }
     }
@@ -71,13 +73,14 @@ pub async fn watch(
     }
 }
 
-/// One turn: false when another process has the mailbox.
+/// One turn: false when another process has the mailbox. Without news it only renews the lease.
 async fn turn(
     intake: &Intake,
     config: &MailboxConfig,
     secrets: &Secrets,
     open: &mut Option<Box<dyn Mailbox>>,
     reconciled_at: &mut Option<DateTime<Utc>>,
+    is_news: bool,
 ) -> Result<bool, IntakeError> {
     let now = intake.engine.clock.now();
     let mut tx = intake.engine.store.begin().await?;
@@ -86,6 +89,9 @@ async fn turn(
     tx.commit().await?;
     if !ours {
         return Ok(false);
+    }
+    if open.is_some() && !is_news {
+        return Ok(true);
     }
     if open.is_none() {
         *open = Some(self::open(config, secrets).await?);
@@ -125,22 +131,24 @@ pub async fn open(config: &MailboxConfig, secrets: &Secrets) -> Result<Box<dyn M
     Ok(mailbox::open(&config.source, password.as_ref()).await?)
 }
 
-/// Waits for news: from the server, from the schedule, or until the pause is over. At most `longest` where there is no pause.
-async fn news(open: &mut Option<Box<dyn Mailbox>>, pause: Option<Duration>, longest: Duration, due: &Notify) {
+/// Waits for news, from the server or from the schedule, or until the pause is over; at most `longest` where there is no
+/// pause. False when nothing is new.
+async fn news(open: &mut Option<Box<dyn Mailbox>>, pause: Option<Duration>, longest: Duration, due: &Notify) -> bool {
     match (open.as_mut(), pause) {
         // The schedule does not cut a pause short: a server in trouble, or one that counts wrong passwords, is left alone.
-        (_, Some(pause)) => tokio::time::sleep(pause).await,
+        (_, Some(pause)) => {
+            tokio::time::sleep(pause).await;
+            true
+        }
         (Some(mailbox), None) => {
+            let asked = Instant::now();
             if mailbox.wait(longest, due).await.is_err() {
                 *open = None;
             }
+            // It waits its whole time only when neither the server nor the schedule had anything to say.
+            open.is_none() || asked.elapsed() < longest
         }
-        (None, None) => {
-            tokio::select! {
-                () = tokio::time::sleep(longest) => {}
-                () = due.notified() => {}
-            }
-        }
+        (None, None) => true,
     }
 }
 
