@@ -27,6 +27,7 @@ mod people_features;
 mod quarantine;
 mod review;
 mod rig;
+mod state;
 mod store_contract;
 mod store_ledger;
 mod story;

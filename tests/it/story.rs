@@ -9,7 +9,8 @@ use countersign::domain::notice::NoticeStatus;
 use countersign::domain::run::RunStatus;
 use countersign::mime;
 
-use crate::daemon::{Site, State, repository};
+use crate::daemon::{Site, repository};
+use crate::state::State;
 use crate::{imap_rig, rig};
 
 /// How the approver decided.

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use countersign::domain::notice::NoticeStatus;
 use uuid::Uuid;
 
-use crate::daemon::{Daemon, Keeper, Site, State, mailbox};
+use crate::daemon::{Daemon, Keeper, Site, mailbox};
 use crate::gate::Gate;
+use crate::state::State;
 use crate::story::{Decided, Repeats};
 use crate::{end_to_end, rig};
 
