@@ -25,6 +25,7 @@ mod pages_browser;
 mod pdf;
 mod people_features;
 mod quarantine;
+mod readme;
 mod review;
 mod rig;
 mod state;
