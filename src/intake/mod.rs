@@ -11,7 +11,7 @@ mod poll;
 mod release;
 mod watch;
 
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 use crate::blob::BlobError;
 use crate::config::sections::{Limits, Mailbox};
@@ -27,7 +27,7 @@ pub use poll::Polled;
 pub use release::Released;
 pub use watch::{open, watch};
 
-/// What admins write, as one set: replaced as a whole, so that no message meets half of an edit.
+/// What admins write, as one set.
 #[derive(Debug)]
 pub struct Behaviour {
     pub rules: RuleSet,
@@ -46,12 +46,12 @@ pub struct Intake {
     pub engine: Arc<Engine>,
     pub limits: Limits,
     pub mailboxes: Vec<Mailbox>,
-    behaviour: RwLock<Arc<Behaviour>>,
+    behaviour: Behaviour,
 }
 
 impl Intake {
     pub fn new(engine: Arc<Engine>, limits: Limits, mailboxes: Vec<Mailbox>, behaviour: Behaviour) -> Self {
-        Self { engine, limits, mailboxes, behaviour: RwLock::new(Arc::new(behaviour)) }
+        Self { engine, limits, mailboxes, behaviour }
     }
 
     /// A configured mailbox by its name.
@@ -65,14 +65,9 @@ impl Intake {
         })
     }
 
-    /// The rules and workflows of now; a message keeps the set it began with.
-    pub fn behaviour(&self) -> Arc<Behaviour> {
-        Arc::clone(&self.behaviour.read().unwrap_or_else(std::sync::PoisonError::into_inner))
-    }
-
-    /// Puts another set in force, from the next message on.
-    pub fn replace_behaviour(&self, behaviour: Behaviour) {
-        *self.behaviour.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(behaviour);
+    /// The rules and workflows in force.
+    pub fn behaviour(&self) -> &Behaviour {
+        &self.behaviour
     }
 }
 
