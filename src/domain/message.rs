@@ -1,5 +1,6 @@
 //! What a mail says, once parsed: the facts that guards, rules and people work from.
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -94,8 +95,9 @@ pub struct Part {
     /// Index of the part that says the same in another form (a PDF and its XML twin).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub twin_of: Option<u32>,
+    /// The decoded bytes, shared by its copies.
     #[serde(skip)]
-    pub content: Vec<u8>,
+    pub content: Bytes,
 }
 
 impl Part {

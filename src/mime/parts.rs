@@ -340,7 +340,7 @@ impl Walk {
             size_bytes: file.content.len() as u64,
             content_id: file.content_id,
             twin_of: None,
-            content: file.content,
+            content: file.content.into(),
         });
         index
     }

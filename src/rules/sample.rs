@@ -259,6 +259,6 @@ fn part(index: u32, name: &str) -> Part {
         size_bytes: 50_000,
         content_id: None,
         twin_of: None,
-        content: vec![],
+        content: Default::default(),
     }
 }

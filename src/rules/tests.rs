@@ -59,7 +59,7 @@ fn invoice() -> Message {
         size_bytes: 40_000,
         content_id: None,
         twin_of: None,
-        content: vec![],
+        content: Default::default(),
     };
     Message {
         from: vec![Address::named("Nordwind Billing", "billing@nordwind.example")],
