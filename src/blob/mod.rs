@@ -4,7 +4,10 @@
 mod local;
 mod s3;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+
+use bytes::Bytes;
 
 pub use local::LocalStore;
 pub use s3::S3Store;
@@ -26,6 +29,22 @@ pub enum Blob {
 pub struct Entry {
     pub path: String,
     pub size_bytes: u64,
+}
+
+/// Files that were written and would not survive a power cut yet. To be given to `Blob::sync`.
+#[derive(Debug, Clone, Default)]
+#[must_use = "what was staged is durable only after `Blob::sync`"]
+pub struct Unsynced {
+    files: Vec<PathBuf>,
+    /// Directories with new entries.
+    directories: BTreeSet<PathBuf>,
+}
+
+impl Unsynced {
+    pub fn add(&mut self, more: Self) {
+        self.files.extend(more.files);
+        self.directories.extend(more.directories);
+    }
 }
 
 /// Why bytes could not be written or read. Texts name the path and the place, never a secret.
@@ -85,8 +104,43 @@ impl Blob {
     pub async fn put(&self, path: &str, bytes: &[u8]) -> Result<(), BlobError> {
         check_path(path)?;
         match self {
-            Self::Local(store) => store.put(path, bytes).await,
-            Self::S3(store) => store.put(path, bytes).await,
+            Self::Local(store) => {
+                let staged = store.stage(vec![(path.to_owned(), Bytes::copy_from_slice(bytes))]).await?;
+                store.sync(staged).await
+            }
+            Self::S3(store) => store.put(path, Bytes::copy_from_slice(bytes)).await,
+        }
+    }
+
+    /// As `put`, but durable only after `sync` of what it gives: for many files with one barrier between them and their
+    /// commit. On S3 it is durable at once.
+    ///
+    /// # Errors
+    /// As `put`.
+    pub async fn stage(&self, path: &str, bytes: Bytes) -> Result<Unsynced, BlobError> {
+        self.stage_all(vec![(path.to_owned(), bytes)]).await
+    }
+
+    /// As `stage`, for several files.
+    ///
+    /// # Errors
+    /// The first of any of them.
+    pub async fn stage_all(&self, files: Vec<(String, Bytes)>) -> Result<Unsynced, BlobError> {
+        files.iter().try_for_each(|(path, _)| check_path(path))?;
+        match self {
+            Self::Local(store) => store.stage(files).await,
+            Self::S3(store) => store.put_all(files).await.map(|()| Unsynced::default()),
+        }
+    }
+
+    /// Makes everything staged durable, at once. Whatever comes after it may rely on it.
+    ///
+    /// # Errors
+    /// When any of it may not be durable; it has to be staged again then.
+    pub async fn sync(&self, staged: Unsynced) -> Result<(), BlobError> {
+        match self {
+            Self::Local(store) => store.sync(staged).await,
+            Self::S3(_) => Ok(()),
         }
     }
 

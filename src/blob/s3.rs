@@ -9,12 +9,16 @@ use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use secrecy::ExposeSecret;
 
 use super::{BlobError, Entry, SCRATCH};
 use crate::config::secret::Secrets;
 use crate::config::sections::{Aws, Store};
 
+/// Objects written at the same time for one caller.
+const AT_ONCE: usize = 32;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(60);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(150);
@@ -81,8 +85,17 @@ impl S3Store {
         })
     }
 
-    pub(super) async fn put(&self, path: &str, bytes: &[u8]) -> Result<(), BlobError> {
-        let body = ByteStream::from(bytes.to_vec());
+    /// Several at the same time, because each is a round trip.
+    pub(super) async fn put_all(&self, files: Vec<(String, Bytes)>) -> Result<(), BlobError> {
+        let puts = files.into_iter().map(|(path, bytes)| {
+            let store = self.clone();
+            async move { store.put(&path, bytes).await }
+        });
+        stream::iter(puts).buffer_unordered(AT_ONCE).try_collect().await
+    }
+
+    pub(super) async fn put(&self, path: &str, bytes: Bytes) -> Result<(), BlobError> {
+        let body = ByteStream::from(bytes);
         let put = self.client.put_object().bucket(&self.bucket).key(self.key(path)).body(body);
         put.send().await.map(drop).map_err(|error| self.refine("write", path, &error))
     }
@@ -122,7 +135,7 @@ impl S3Store {
     }
 
     pub(super) async fn check(&self) -> Result<(), BlobError> {
-        self.put(&format!("{SCRATCH}check"), b"check").await
+        self.put(&format!("{SCRATCH}check"), Bytes::from_static(b"check")).await
     }
 
     pub(super) fn describe(&self) -> String {
