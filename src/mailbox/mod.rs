@@ -2,6 +2,7 @@
 
 mod connect;
 mod deliver;
+pub mod flow;
 mod guard;
 mod imap;
 pub mod maildir;
@@ -14,6 +15,7 @@ use secrecy::SecretString;
 use tokio::sync::Notify;
 
 use crate::config::sections::{After, Source};
+use flow::Ahead;
 
 /// Opens a source of mail. `password` is the secret that the source names, already fetched; a Maildir needs none.
 pub async fn open(source: &Source, password: Option<&SecretString>) -> Result<Box<dyn Mailbox>, MailboxError> {
@@ -42,6 +44,11 @@ pub trait Mailbox: Send {
     /// Does `after` to the messages, in as few commands as the server allows. Repeating it changes nothing;
     /// messages that are gone are no error.
     async fn mark(&mut self, uids: &[String], after: &After) -> Result<(), MailboxError>;
+
+    /// The same folder, where its kind can have several orders in hand; `flow` is how it is used.
+    fn ahead(&mut self) -> Option<&mut dyn Ahead> {
+        None
+    }
 
     /// Waits until something may be new, `at_most` has passed, or `wake` is poked. Spurious wakes are allowed.
     async fn wait(&mut self, at_most: std::time::Duration, wake: &Notify) -> Result<(), MailboxError>;

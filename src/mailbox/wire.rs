@@ -4,6 +4,7 @@
 //!
 //! async-imap prints every line, passwords too, at log level `trace`: its log target has to be capped.
 
+use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -37,6 +38,10 @@ pub(super) struct Wire {
     limit: Duration,
     /// A command has begun and has not ended well.
     busy: bool,
+    /// Commands sent ahead whose tagged answer has not come.
+    ahead: VecDeque<RequestId>,
+    /// When the oldest of them began to be the oldest.
+    ahead_since: Instant,
     /// Messages in the open folder, as far as told.
     exists: u32,
     /// Whether messages were announced since `forget_news`, during whatever command.
@@ -46,7 +51,15 @@ pub(super) struct Wire {
 impl Wire {
     /// `limit` bounds the wait for each single answer of the server.
     pub(super) fn new(session: Session<Guard>, limit: Duration) -> Self {
-        Self { session: Some(session), limit, busy: false, exists: 0, news: false }
+        Self {
+            session: Some(session),
+            limit,
+            busy: false,
+            ahead: VecDeque::new(),
+            ahead_since: Instant::now(),
+            exists: 0,
+            news: false,
+        }
     }
 
     pub(super) fn exists(&self) -> u32 {
@@ -140,9 +153,74 @@ impl Wire {
         Ok(())
     }
 
-    async fn send(&mut self, what: &str, command: &str) -> Result<RequestId, MailboxError> {
+    /// Sends a command without waiting for the answers to those sent ahead before it. Only for commands that do not
+    /// depend on each other (RFC 9051, 5.5).
+    pub(super) async fn send_ahead(&mut self, what: &str, command: &str) -> Result<RequestId, MailboxError> {
         if self.busy {
-            return Err(protocol(what, "an earlier command on this connection did not end"));
+            return Err(protocol(what, UNENDED));
+        }
+        let Some(session) = &mut self.session else { return Err(protocol(what, CLOSED)) };
+        if self.ahead.is_empty() {
+            self.ahead_since = Instant::now();
+        }
+        // Cancelled half-way, it would leave half a command behind.
+        self.busy = true;
+        let id = sent(what, self.limit, session.run_command(command)).await?;
+        self.busy = false;
+        self.ahead.push_back(id.clone());
+        Ok(id)
+    }
+
+    /// Reads one answer to what was sent ahead: `each` sees it if it is untagged, otherwise it is the end of the command
+    /// given.
+    pub(super) async fn receive(
+        &mut self,
+        what: &str,
+        mut each: impl FnMut(&Response<'_>) + Send,
+    ) -> Result<Option<(RequestId, Tagged)>, MailboxError> {
+        let all = self.limit * STEADY;
+        if self.ahead_since.elapsed() > all {
+            self.busy = true;
+            return Err(MailboxError::Timeout { what: what.to_owned(), secs: all.as_secs() });
+        }
+        let mut ended = None;
+        let known = self.ahead.clone();
+        let look = |response: &Response<'_>, news: &mut News<'_>| {
+            let id = match response {
+                Response::Done { tag, .. } => known.iter().find(|id| *id == tag),
+                _ => known.front(),
+            };
+            let Some(id) = id else { return Told::Done(Err("an answer to no command of ours".to_owned())) };
+            ended = Some(id.clone());
+            told(response, id, news, &mut each)
+        };
+        let told = self.read(what, self.limit, look).await;
+        match told {
+            Ok(Told::More) => Ok(None),
+            Ok(Told::Done(Ok(tagged))) => {
+                let id = ended.filter(|id| self.ahead.contains(id));
+                self.ahead.retain(|one| Some(one) != id.as_ref());
+                self.ahead_since = Instant::now();
+                Ok(id.map(|id| (id, tagged)))
+            }
+            Ok(Told::Done(Err(why))) => {
+                self.busy = true;
+                Err(protocol(what, why))
+            }
+            Ok(Told::GoOn) => {
+                self.busy = true;
+                Err(protocol(what, "the server waits for more of a command that is whole"))
+            }
+            Err(error) => {
+                self.busy = true;
+                Err(error)
+            }
+        }
+    }
+
+    async fn send(&mut self, what: &str, command: &str) -> Result<RequestId, MailboxError> {
+        if self.busy || !self.ahead.is_empty() {
+            return Err(protocol(what, UNENDED));
         }
         let Some(session) = &mut self.session else { return Err(protocol(what, CLOSED)) };
         self.busy = true;
@@ -176,7 +254,7 @@ impl Wire {
 impl Drop for Wire {
     /// Says goodbye if nothing is under way; best effort only.
     fn drop(&mut self) {
-        let Some(mut session) = self.session.take().filter(|_| !self.busy) else { return };
+        let Some(mut session) = self.session.take().filter(|_| !self.busy && self.ahead.is_empty()) else { return };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
                 let _ = timeout(FAREWELL, session.logout()).await;
@@ -233,6 +311,7 @@ async fn sent<T>(
 }
 
 pub(super) const CLOSED: &str = "the server closed the connection";
+const UNENDED: &str = "an earlier command on this connection did not end";
 const NO_IMAP: &str = "the server's answer is no IMAP";
 
 pub(super) fn protocol(what: &str, why: impl Into<String>) -> MailboxError {

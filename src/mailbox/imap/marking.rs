@@ -13,21 +13,34 @@ impl Imap {
         if uids.is_empty() {
             return Ok(());
         }
-        match after {
-            After::Seen => self.flag(uids, "\\Seen").await,
-            After::Keyword(word) => {
-                let what = format!("flag messages {word}");
-                if !is_keyword(word) {
-                    return Err(protocol(&what, "a keyword is one word of printable ASCII without ( ) { % * \" \\ ]"));
-                }
-                let lasts = |flag: &String| flag == "\\*" || flag.eq_ignore_ascii_case(word);
-                if self.permanent.as_ref().is_some_and(|flags| !flags.iter().any(lasts)) {
-                    return Err(protocol(&what, "the server keeps no such keyword in this folder"));
-                }
-                self.flag(uids, word).await
-            }
-            After::Move(target) => self.move_to(uids, target).await,
+        if let After::Move(target) = after {
+            return self.move_to(uids, target).await;
         }
+        match self.lasting(after)? {
+            Some(flag) => self.flag(uids, &flag).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The flag that a mark sets; none when it moves.
+    ///
+    /// # Errors
+    /// When the server would not keep it.
+    pub(super) fn lasting(&self, after: &After) -> Result<Option<String>, MailboxError> {
+        let word = match after {
+            After::Move(_) => return Ok(None),
+            After::Seen => return Ok(Some("\\Seen".into())),
+            After::Keyword(word) => word,
+        };
+        let what = format!("flag messages {word}");
+        if !is_keyword(word) {
+            return Err(protocol(&what, "a keyword is one word of printable ASCII without ( ) { % * \" \\ ]"));
+        }
+        let lasts = |flag: &String| flag == "\\*" || flag.eq_ignore_ascii_case(word);
+        if self.permanent.as_ref().is_some_and(|flags| !flags.iter().any(lasts)) {
+            return Err(protocol(&what, "the server keeps no such keyword in this folder"));
+        }
+        Ok(Some(word.clone()))
     }
 
     /// Adds a flag to messages; gone ones are passed over by the server.

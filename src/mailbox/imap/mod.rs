@@ -1,6 +1,7 @@
 //! A folder on an IMAP server (RFC 9051, and RFC 3501 servers): opening, listing, waiting. How commands travel is `wire`'s
-//! matter, bodies are that of `bodies`, flags and moves that of `marking`.
+//! matter, bodies are that of `bodies`, flags and moves that of `marking`, several at once that of `ahead`.
 
+mod ahead;
 mod bodies;
 mod marking;
 
@@ -13,10 +14,12 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::connect::connect;
+use super::flow::Ahead;
 use super::names::folder;
 use super::wire::{Wire, protocol};
 use super::{Listed, Mailbox, MailboxError};
 use crate::config::sections::{self, After};
+use ahead::UnderWay;
 
 /// Bytes asked for at once: a body in one piece would be held in memory twice.
 const CHUNK_BYTES: u32 = 1 << 20;
@@ -31,6 +34,7 @@ pub(super) struct Imap {
     abilities: Abilities,
     /// Flags that last, if the server told (PERMANENTFLAGS); `\*` stands for any keyword.
     permanent: Option<Vec<String>>,
+    under_way: UnderWay,
 }
 
 #[derive(Debug, Default)]
@@ -68,7 +72,7 @@ impl Imap {
         .await?;
         let uid_validity = uid_validity.ok_or_else(|| protocol(&what, "the server named no UIDVALIDITY"))?;
         wire.forget_news();
-        Ok(Self { wire, uid_validity, abilities, permanent })
+        Ok(Self { wire, uid_validity, abilities, permanent, under_way: UnderWay::default() })
     }
 
     /// Waits by IDLE, re-issued every `limit`.
@@ -119,6 +123,10 @@ impl Mailbox for Imap {
         // What is no UID is not on this server, and gone is no error.
         let uids: Vec<u32> = uids.iter().filter_map(|uid| uid.parse().ok()).collect();
         self.mark_all(&uids, after).await
+    }
+
+    fn ahead(&mut self) -> Option<&mut dyn Ahead> {
+        Some(self)
     }
 
     /// Cancelling it leaves the connection in IDLE: drop the mailbox then.

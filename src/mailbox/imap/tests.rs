@@ -46,7 +46,13 @@ async fn idle_is_issued_again_before_the_server_gives_up_on_us() {
     });
     let session = Client::new(Guard::new(ours)).login("u", "p").await.map_err(|(error, _)| error).unwrap();
     let wire = Wire::new(session, Duration::from_secs(30));
-    let mut imap = Imap { wire, uid_validity: 1, abilities: Abilities::default(), permanent: None };
+    let mut imap = Imap {
+        wire,
+        uid_validity: 1,
+        abilities: Abilities::default(),
+        permanent: None,
+        under_way: UnderWay::default(),
+    };
     let wake = Notify::new();
     let waited = imap.idle(Duration::from_secs(600), Duration::from_millis(1), &wake);
     tokio::time::timeout(Duration::from_secs(60), waited).await.expect("woken by EXISTS").unwrap();
