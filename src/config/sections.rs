@@ -304,6 +304,8 @@ impl Default for Web {
 pub struct Limits {
     /// Larger messages are quarantined with their raw bytes, unparsed.
     pub message_bytes: u64,
+    /// Raw bytes fetched and not yet committed, over all mailboxes of a process. A larger message travels alone.
+    pub in_flight_bytes: u64,
     /// Decoded bytes of all parts together, containers unpacked.
     pub unpacked_bytes: u64,
     pub parts: u32,
@@ -315,7 +317,14 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { message_bytes: 25 << 20, unpacked_bytes: 100 << 20, parts: 500, depth: 20, pdf: Span::from_secs(20) }
+        Self {
+            message_bytes: 25 << 20,
+            in_flight_bytes: 64 << 20,
+            unpacked_bytes: 100 << 20,
+            parts: 500,
+            depth: 20,
+            pdf: Span::from_secs(20),
+        }
     }
 }
 

@@ -1,9 +1,8 @@
-//! Filing: where a message's bytes, parts and metadata lie, and the order in which they are written.
+//! Filing: where a message's bytes, parts and metadata lie, and what is written.
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::IntakeError;
-use crate::blob::Blob;
 use crate::domain::document::DocumentRef;
 use crate::domain::ids::{Delivery, MessageId, TransactionId};
 use crate::domain::message::{Message, Part, PartRole};
@@ -49,23 +48,20 @@ pub fn documents(message: &Message, paths: &[String]) -> Vec<DocumentRef> {
         .collect()
 }
 
-/// Writes documents and `transaction.json`. Repeating it after a crash writes the same places.
-pub async fn write(
-    blob: &Blob,
+/// The documents and `transaction.json` of a message, each with its path. The same message always has the same paths.
+pub fn files(
     customer: &str,
     delivery: &Delivery,
     message: &Message,
     paths: &[String],
     decision: &Decision,
-) -> Result<(), IntakeError> {
-    for (part, path) in message.parts.iter().zip(paths).filter(|(part, _)| is_written(part)) {
-        blob.put(path, &part.content).await?;
-    }
-    let transaction = delivery.transaction_id();
+) -> Vec<(String, Bytes)> {
+    let parts = message.parts.iter().zip(paths).filter(|(part, _)| is_written(part));
+    let mut files: Vec<(String, Bytes)> = parts.map(|(part, path)| (path.clone(), part.content.clone())).collect();
     let record = record(customer, delivery, message, paths, decision);
     let text = serde_json::to_vec_pretty(&record).unwrap_or_default();
-    blob.put(&format!("{customer}/{transaction}/transaction.json"), &text).await?;
-    Ok(())
+    files.push((format!("{customer}/{}/transaction.json", delivery.transaction_id()), text.into()));
+    files
 }
 
 /// `transaction.json`: id, mail metadata, inputs, hashes.

@@ -1,5 +1,6 @@
 //! `countersign inject`: a message from a file, taken in as if the mailbox had received it.
 
+use super::read::Taken;
 use super::{Intake, IntakeError};
 use crate::domain::event::sha256_hex;
 use crate::domain::ids::{Delivery, MessageId};
@@ -32,10 +33,12 @@ impl Intake {
         if row.state != "listed" {
             return Ok(Injected { id: row.id, decision: None });
         }
-        let decision = self.take_in(config, &row, raw).await?;
+        let Taken { row, content, staged } = self.reader(config).take(row, Ok(raw)).await;
+        let taken = Taken { row: row.clone(), content: Ok(content?), staged };
+        let decision = self.take_in(config, &[taken], &[]).await?.pop().map(|settled| settled.decision);
         let mut tx = self.engine.store.begin().await?;
         messages::mark_flagged(&mut tx, &[row.id], self.engine.clock.now()).await?;
         tx.commit().await?;
-        Ok(Injected { id: row.id, decision: Some(decision) })
+        Ok(Injected { id: row.id, decision })
     }
 }

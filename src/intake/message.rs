@@ -1,103 +1,130 @@
-//! One message, from its raw bytes to its commit. It stands or falls alone.
+//! From what messages say to the commit of what follows from it. Those of a window are committed together; each has its own
+//! verdict, and what fails alone is left to `poll` to be put off alone.
+
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use tracing::info;
 
-use super::guard;
-use super::{Intake, IntakeError, filing};
+use super::case::{Case, Known};
+use super::read::Taken;
+use super::{Intake, IntakeError};
+use crate::blob::Unsynced;
 use crate::config::sections::Mailbox;
 use crate::domain::crash;
-use crate::domain::document::DocumentRef;
-use crate::domain::event::{Event, sha256_hex};
-use crate::domain::ids::{Delivery, MessageId, TransactionId};
-use crate::domain::message::Message;
-use crate::domain::person::Customer;
-use crate::domain::verdict::{Decision, Severity, Verdict};
-use crate::mime::{self, Unparsable};
-use crate::rules::{Facts, Surroundings};
+use crate::domain::event::Event;
+use crate::domain::ids::{Delivery, MessageId};
+use crate::domain::verdict::{Decision, Verdict};
 use crate::store::messages::{self, Decided, MessageRow};
-use crate::store::notices::NoticeRow;
-use crate::store::{Tx, events, notices, people, runs};
+use crate::store::{Tx, events};
 
-/// A message that was read, with what the database knew about it before anything was decided.
-pub(super) struct Case<'a> {
-    pub mailbox: &'a Mailbox,
-    pub row: &'a MessageRow,
-    pub message: Message,
-    /// Where each part lies.
-    pub paths: Vec<String>,
-    pub documents: Vec<DocumentRef>,
-    pub customer: Customer,
-    /// The notice of ours that it answers, and the transaction of that notice's run.
-    pub answers: Option<(NoticeRow, TransactionId)>,
-    /// Whether it is a notice of ours, under any From.
-    pub is_ours: bool,
-    /// An earlier delivery of the same mail.
-    pub duplicate_of: Option<MessageId>,
-    pub first_time_sender: Option<bool>,
+/// A message that has its verdict.
+pub(super) struct Settled {
+    pub id: MessageId,
+    pub uid: String,
+    pub uid_validity: i64,
+    pub is_quarantined: bool,
+    pub decision: Decision,
+}
+
+impl Settled {
+    fn new(row: &MessageRow, decision: Decision) -> Self {
+        let is_quarantined = matches!(decision.verdict, Verdict::Quarantine { .. });
+        Self { id: row.id, uid: row.uid.clone(), uid_validity: row.uid_validity, is_quarantined, decision }
+    }
 }
 
 impl Intake {
-    /// Takes one listed message in: files it, finds its verdict and commits everything that follows from it at once.
+    /// Takes messages in together: finds their verdicts in their order, files them, makes them durable with one barrier, and
+    /// commits everything that follows from them at once. `flagged` are earlier ones that the server has flagged since. No
+    /// two of them are the same mail.
     ///
-    /// A crash before the commit leaves the ledger row open; the repeat writes the same places and decides anew.
+    /// A crash before the commit leaves their ledger rows open; the repeat writes the same places and decides anew.
+    ///
+    /// # Errors
+    /// The first trouble of any of them; nothing was committed then.
     pub(super) async fn take_in(
         &self,
         mailbox: &Mailbox,
-        row: &MessageRow,
-        raw: Vec<u8>,
-    ) -> Result<Decision, IntakeError> {
-        let delivery = delivery_of(row);
-        let blob = &self.engine.blob;
-        blob.put(&filing::raw_path(&row.customer, row.transaction_id), &raw).await?;
-        crash::point("intake.filed");
-        let raw_sha256 = sha256_hex(&raw);
-        let size_bytes = raw.len() as u64;
-        let message = match self.parse(mailbox, raw).await? {
-            Ok(message) => message,
-            Err(Unparsable { reason, details }) => {
-                let severity = Severity::Medium;
-                let decision =
-                    Decision::by_guard("unparsable", Verdict::Quarantine { severity }, format!("{reason}: {details}"));
-                return self.settle(row, decision, Some(&raw_sha256), size_bytes).await;
+        mails: &[Taken],
+        flagged: &[MessageId],
+    ) -> Result<Vec<Settled>, IntakeError> {
+        loop {
+            let cases = self.know_all(mailbox, mails).await?;
+            let decisions: Vec<_> = cases.iter().map(|case| self.verdict(case)).collect();
+            let mut staged = Unsynced::default();
+            mails.iter().for_each(|mail| staged.add(mail.staged.clone()));
+            let mut files = vec![];
+            for (case, decision) in cases.iter().zip(&decisions) {
+                if let Known::Mail(case) = case {
+                    files.extend(case.files(decision));
+                }
             }
-        };
-        let mut message = message;
-        let (mut tx, case, decision) = loop {
-            let case = self.know(mailbox, row, message).await?;
-            let decision = self.decide(&case);
-            filing::write(blob, &row.customer, &delivery, &case.message, &case.paths, &decision).await?;
+            staged.add(self.engine.blob.stage_all(files).await?);
+            self.engine.blob.sync(staged).await?;
             crash::point("intake.before_commit");
+            if let Some(settled) = self.commit(&cases, decisions, flagged).await? {
+                return Ok(settled);
+            }
+            // The same mail came to another mailbox and was decided there meanwhile: look again.
+        }
+    }
 
-            let mut tx = self.engine.store.begin().await?;
-            let hash = &case.message.stable_sha256;
-            let first = messages::lock_first_with_hash(&mut tx, &row.customer, hash).await?;
-            if first == Some(row.id) {
-                return Err(decided_elsewhere());
-            }
-            // Otherwise the same mail came to another mailbox and was decided there meanwhile: look again.
-            if first.is_none() || case.duplicate_of.is_some() {
-                break (tx, case, decision);
-            }
-            message = case.message;
+    /// One commit for all of them. None when a mail that seemed to be the first of its kind is not.
+    async fn commit(
+        &self,
+        cases: &[Known<'_>],
+        decisions: Vec<Decision>,
+        flagged: &[MessageId],
+    ) -> Result<Option<Vec<Settled>>, IntakeError> {
+        let mut tx = self.engine.store.begin().await?;
+        let hash = |case: &Known<'_>| match case {
+            Known::Mail(case) => Some((case.row.customer.clone(), case.message.stable_sha256.clone())),
+            Known::Closed { .. } => None,
         };
-        let done = self.write(&mut tx, &case, decision).await?;
+        // In one order, so that two processes never wait for each other.
+        for (customer, hash) in cases.iter().filter_map(hash).collect::<BTreeSet<_>>() {
+            messages::lock_hash(&mut tx, &customer, &hash).await?;
+        }
+        let mut settled = Vec::with_capacity(cases.len());
+        for (case, decision) in cases.iter().zip(decisions) {
+            let done = match case {
+                Known::Closed { row, raw_sha256, size_bytes, .. } => {
+                    self.close(&mut tx, row, decision, *raw_sha256, *size_bytes).await?
+                }
+                Known::Mail(case) => {
+                    let (row, hash) = (case.row, &case.message.stable_sha256);
+                    let first = messages::first_with_hash(&mut tx, &row.customer, hash).await?;
+                    if first == Some(row.id) {
+                        return Err(decided_elsewhere());
+                    }
+                    if first.is_some() && case.duplicate_of.is_none() {
+                        return Ok(None);
+                    }
+                    self.write(&mut tx, case, decision).await?
+                }
+            };
+            settled.push((case.row(), done));
+        }
+        messages::mark_flagged(&mut tx, flagged, self.engine.clock.now()).await?;
         tx.commit().await?;
         crash::point("intake.committed");
         self.engine.work.notify_waiters();
-        info!(message.id = %row.id, mailbox = mailbox.name, "{delivery}: {}", done.verdict.name());
-        Ok(done)
+        for (row, done) in &settled {
+            info!(message.id = %row.id, mailbox = row.mailbox, "{}: {}", delivery_of(row), done.verdict.name());
+        }
+        Ok(Some(settled.into_iter().map(|(row, decision)| Settled::new(row, decision)).collect()))
     }
 
-    /// Settles a message that cannot be looked into: gone, too large, unreadable.
-    pub(super) async fn settle(
+    /// Writes the verdict on a message that could not be looked into.
+    async fn close(
         &self,
+        tx: &mut Tx,
         row: &MessageRow,
         decision: Decision,
         raw_sha256: Option<&str>,
         size_bytes: u64,
     ) -> Result<Decision, IntakeError> {
-        let mut tx = self.engine.store.begin().await?;
         let at = self.engine.clock.now();
         let decided = Decided {
             id: row.id,
@@ -110,106 +137,16 @@ impl Intake {
             duplicate_of: None,
             at,
         };
-        if messages::decide(&mut tx, &decided).await? {
-            messages::insert_transaction(&mut tx, row.transaction_id, &row.customer, row.id, at).await?;
-            events::append(&mut tx, &screened(row, &decision, at)).await?;
+        if messages::decide(tx, &decided).await? {
+            messages::insert_transaction(tx, row.transaction_id, &row.customer, row.id, at).await?;
+            events::append(tx, &screened(row, &decision, at)).await?;
         }
-        tx.commit().await?;
-        info!(message.id = %row.id, mailbox = row.mailbox, "{}: {}", delivery_of(row), decision.verdict.name());
         Ok(decision)
-    }
-
-    /// Parses off the async threads: a large message takes processor time.
-    pub(super) async fn parse(
-        &self,
-        mailbox: &Mailbox,
-        raw: Vec<u8>,
-    ) -> Result<Result<Message, Unparsable>, IntakeError> {
-        let (limits, authserv_ids) = (self.limits.clone(), mailbox.authserv_ids.clone());
-        tokio::task::spawn_blocking(move || {
-            mime::parse(&raw, &mime::Options { limits: &limits, authserv_ids: &authserv_ids })
-        })
-        .await
-        .map_err(|error| IntakeError::Message(format!("parse the message: {error}")))
-    }
-
-    /// Reads what the database knows about a parsed message, and finds the places of its parts.
-    pub(super) async fn know<'a>(
-        &self,
-        mailbox: &'a Mailbox,
-        row: &'a MessageRow,
-        message: Message,
-    ) -> Result<Case<'a>, IntakeError> {
-        let mut tx = self.engine.store.read().await?;
-        let customer = people::customer(&mut tx, &row.customer).await?;
-        let answered = guard::answered(&message, &mailbox.address);
-        // An answer needs a question; a bounce of whatever we sent is told.
-        let concerns = |notice: &NoticeRow| notice.wait_id.is_some() || message.bounce.is_some();
-        let notice = notices::by_message_ids(&mut tx, &answered).await?.filter(concerns);
-        let answers = match notice.and_then(|notice| notice.run_id.map(|run| (notice, run))) {
-            Some((notice, run)) => Some((notice, runs::get(&mut tx, run).await?.transaction_id)),
-            None => None,
-        };
-        let own_id = message.message_id.as_slice();
-        let is_ours = notices::by_message_ids(&mut tx, own_id).await?.is_some();
-        let duplicate_of = messages::first_with_hash(&mut tx, &row.customer, &message.stable_sha256).await?;
-        let duplicate_of = duplicate_of.filter(|first| *first != row.id);
-        let first_time_sender = match message.author() {
-            Some(author) => Some(!messages::has_written_before(&mut tx, &row.customer, &author.address, row.id).await?),
-            None => None,
-        };
-        let joins = answers.as_ref().map(|(_, transaction)| (*transaction, row.id));
-        let paths = filing::part_paths(&row.customer, row.transaction_id, &message, joins);
-        let documents = filing::documents(&message, &paths);
-        Ok(Case {
-            mailbox,
-            row,
-            message,
-            paths,
-            documents,
-            customer,
-            answers,
-            is_ours,
-            duplicate_of,
-            first_time_sender,
-        })
-    }
-
-    /// The verdict: guards, then correlation, then rules.
-    pub(super) fn decide(&self, case: &Case<'_>) -> Decision {
-        let message = &case.message;
-        if let Some(decision) = guard::refuse(message, &case.mailbox.address, case.is_ours) {
-            return decision;
-        }
-        if let Some(first) = case.duplicate_of {
-            let reason = format!("the same mail was delivered before, as message {first}");
-            return Decision::by_guard("duplicate", Verdict::Ignore, reason);
-        }
-        if case.answers.is_some() {
-            return Decision::by_guard("correlation", Verdict::Resume, "it answers a notice of ours");
-        }
-        if let Some(decision) = guard::refuse_automatic(message) {
-            return decision;
-        }
-        self.behaviour().rules.screen(&self.facts(case))
-    }
-
-    /// What rules may know about a message now.
-    pub(super) fn facts(&self, case: &Case<'_>) -> Facts {
-        let surroundings = Surroundings {
-            mailbox: &case.mailbox.name,
-            customer: &case.customer,
-            duplicate_of: case.duplicate_of.map(|id| id.to_string()),
-            first_time_sender: case.first_time_sender,
-            now: self.engine.clock.now(),
-            documents: &case.documents,
-        };
-        Facts::gather(&case.message, &surroundings)
     }
 
     /// Writes everything that follows from the verdict. A verdict that cannot be carried out becomes a quarantine.
     async fn write(&self, tx: &mut Tx, case: &Case<'_>, decision: Decision) -> Result<Decision, IntakeError> {
-        let (row, message, at) = (case.row, &case.message, self.engine.clock.now());
+        let (row, message, at) = (case.row, case.message, self.engine.clock.now());
         let by = message.author().map_or("unknown", |author| author.address.as_str());
         let carried = self.carry_out(tx, case, decision, by).await?;
         let decided = Decided {

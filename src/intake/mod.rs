@@ -1,5 +1,7 @@
 //! The way in: listed, fetched, filed, parsed, guarded, screened, committed, and only then flagged on the server.
 
+mod case;
+mod fetching;
 mod filing;
 mod guard;
 mod inject;
@@ -8,10 +10,14 @@ mod listing;
 mod message;
 mod outcome;
 mod poll;
+mod read;
 mod release;
 mod watch;
+mod window;
 
 use std::sync::Arc;
+
+use tokio::sync::Semaphore;
 
 use crate::blob::BlobError;
 use crate::config::sections::{Limits, Mailbox};
@@ -47,11 +53,19 @@ pub struct Intake {
     pub limits: Limits,
     pub mailboxes: Vec<Mailbox>,
     behaviour: Behaviour,
+    /// Messages parsed at the same time, one for each processor.
+    hands: Arc<Semaphore>,
+    /// Room for fetched bytes that are not committed, over all mailboxes: `limits.in_flight_bytes` in KiB.
+    room: Arc<Semaphore>,
+    room_kib: u32,
 }
 
 impl Intake {
     pub fn new(engine: Arc<Engine>, limits: Limits, mailboxes: Vec<Mailbox>, behaviour: Behaviour) -> Self {
-        Self { engine, limits, mailboxes, behaviour }
+        let hands = std::thread::available_parallelism().map_or(1, usize::from);
+        let room_kib = u32::try_from(limits.in_flight_bytes / 1024).unwrap_or(u32::MAX).clamp(1, 1 << 22);
+        let (hands, room) = (Arc::new(Semaphore::new(hands)), Arc::new(Semaphore::new(room_kib as usize)));
+        Self { engine, limits, mailboxes, behaviour, hands, room, room_kib }
     }
 
     /// A configured mailbox by its name.

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::message::Case;
+use super::case::Case;
 use super::{Intake, IntakeError};
 use crate::domain::event::Event;
 use crate::domain::ids::{RunId, TransactionId, WaitId};
@@ -66,7 +66,7 @@ impl Intake {
     }
 
     async fn hear(&self, tx: &mut Tx, case: &Case<'_>, notice: &NoticeRow) -> Result<HeardReply, IntakeError> {
-        let (row, message) = (case.row, &case.message);
+        let (row, message) = (case.row, case.message);
         if let Some(bounce) = &message.bounce {
             let mut event = Event::new(self.engine.clock.now(), "notice.bounced", &row.customer)
                 .message(row.id)
@@ -119,7 +119,7 @@ impl Intake {
     /// Answers the sender by template, unless a machine wrote (RFC 3834, 2) or they had enough answers today. False when
     /// nothing is sent.
     async fn reply(&self, tx: &mut Tx, case: &Case<'_>, template: &str) -> Result<bool, IntakeError> {
-        let (mailbox, message) = (case.mailbox, &case.message);
+        let (mailbox, message) = (case.mailbox, case.message);
         let Some(author) = message.author().filter(|_| message.automatic.is_none()) else { return Ok(false) };
         let now = self.engine.clock.now();
         let today = now - chrono::TimeDelta::days(1);
@@ -150,7 +150,7 @@ struct HeardReply {
 
 /// Mail metadata that a run carries along.
 fn origin(case: &Case<'_>) -> Map<String, Value> {
-    let (mailbox, message) = (case.mailbox, &case.message);
+    let (mailbox, message) = (case.mailbox, case.message);
     let mut origin = Map::new();
     let mut set = |key: &str, value: Value| drop(origin.insert(key.to_owned(), value));
     set("from", message.author().map(|author| author.address.clone()).into());

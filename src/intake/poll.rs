@@ -1,13 +1,22 @@
-//! One poll of one mailbox: ledger first, then each open message, flags last.
+//! One poll of one mailbox: ledger first, then windows of messages, flags last. Reading runs ahead: while one window is
+//! decided, the next is parsed and the one after it is on the wire, its flags between them.
 
+use std::collections::HashSet;
+
+use futures_util::future::join;
+use tokio::sync::mpsc::{Receiver, UnboundedSender, channel, unbounded_channel};
 use tracing::warn;
 
-use super::message::delivery_of;
+use super::fetching::Fetching;
+use super::message::{Settled, delivery_of};
+use super::read::Taken;
+use super::window::Window;
 use super::{Intake, IntakeError};
 use crate::config::sections::{After, Mailbox as MailboxConfig};
 use crate::domain::crash;
+use crate::domain::ids::MessageId;
 use crate::domain::verdict::{Decision, Severity, Verdict};
-use crate::mailbox::{Mailbox, MailboxError};
+use crate::mailbox::Mailbox;
 use crate::store::messages::{self, MessageRow};
 
 /// What one poll did.
@@ -35,133 +44,159 @@ impl std::ops::AddAssign for Polled {
     }
 }
 
-/// Messages in hand between two looks at the ledger.
-const BATCH: i64 = 50;
-
 /// Attempts at one message before it goes to a person.
 const MAX_ATTEMPTS: i32 = 8;
-
-/// What is fetched at most, even to be quarantined unread: it is held in memory once.
-const FETCH_LIMIT_BYTES: u64 = 256 << 20;
 
 impl Intake {
     /// Polls an open mailbox once. Whoever calls it holds the mailbox's lease.
     ///
     /// # Errors
     /// When the rest of the mailbox has to wait: the server, the database or the store is away. Nothing was flagged
-    /// that was not committed.
+    /// that was not committed. The mailbox is of no more use then.
     pub async fn poll(&self, config: &MailboxConfig, mailbox: &mut dyn Mailbox) -> Result<Polled, IntakeError> {
         let mut polled = Polled { listed: self.list(config, mailbox).await?, ..Default::default() };
         crash::point("intake.listed");
-        loop {
-            let mut tx = self.engine.store.read().await?;
-            let open = messages::open(&mut tx, &config.name, self.engine.clock.now(), BATCH).await?;
-            drop(tx);
-            if open.is_empty() {
-                break;
-            }
-            for row in &open {
-                match self.take_one(config, mailbox, row).await {
-                    Ok(_) => polled.decided += 1,
-                    Err(error) if error.stops_the_mailbox() => return Err(error),
-                    Err(error) => self.put_off(row, &error).await?,
-                }
-            }
-            polled.flagged += self.flag(config, mailbox).await?;
-        }
+        let (hand_over, windows) = channel(1);
+        let (report, reports) = unbounded_channel();
+        let fetching = Fetching::new(self, config, mailbox, hand_over, reports);
+        let (fetched, decided) = join(fetching.run(), self.work(config, windows, report)).await;
+        self.note_flagged(&fetched.flagged).await?;
+        polled.flagged += fetched.marked;
+        // If deciding stopped, that is why fetching did.
+        polled.decided = decided?;
+        fetched.result?;
         polled.flagged += self.flag(config, mailbox).await?;
         Ok(polled)
     }
 
-    async fn take_one(
+    /// Decides windows in their order and reports each; gives the number of messages that got a verdict.
+    async fn work(
         &self,
         config: &MailboxConfig,
-        mailbox: &mut dyn Mailbox,
-        row: &MessageRow,
-    ) -> Result<Decision, IntakeError> {
-        if row.uid_validity != i64::from(mailbox.uid_validity()) {
-            let reason =
-                "the folder was rebuilt (UIDVALIDITY changed) before it was read; it is listed again under its new UID";
-            let decision = Decision::by_guard("uid-validity", Verdict::Ignore, reason);
-            return self.settle(row, decision, None, u64::try_from(row.size_bytes).unwrap_or_default()).await;
-        }
-        let raw = match mailbox.fetch(&row.uid, FETCH_LIMIT_BYTES).await {
-            Ok(raw) => raw,
-            Err(MailboxError::Gone { .. }) => {
-                let decision = Decision::by_guard("gone", Verdict::Ignore, "somebody removed it before it was read");
-                return self.settle(row, decision, None, u64::try_from(row.size_bytes).unwrap_or_default()).await;
+        mut windows: Receiver<Window>,
+        report: UnboundedSender<Vec<Settled>>,
+    ) -> Result<usize, IntakeError> {
+        let mut decided = 0;
+        while let Some(window) = windows.recv().await {
+            let mut mails = Vec::with_capacity(window.mails.len());
+            for mail in window.mails {
+                mails.push(mail.await.map_err(|error| IntakeError::Message(format!("read a message: {error}")))?);
             }
-            Err(MailboxError::TooLarge { size_bytes, .. }) => {
-                return self.settle(row, too_large(size_bytes, self.limits.message_bytes), None, size_bytes).await;
-            }
-            Err(error) => return Err(error.into()),
-        };
-        crash::point("intake.fetched");
-        let raw_bytes = raw.len() as u64;
-        if raw_bytes > self.limits.message_bytes {
-            self.engine.blob.put(&super::filing::raw_path(&row.customer, row.transaction_id), &raw).await?;
-            let sha256 = crate::domain::event::sha256_hex(&raw);
-            let decision = too_large(raw_bytes, self.limits.message_bytes);
-            return self.settle(row, decision, Some(&sha256), raw_bytes).await;
+            let settled = self.settle_window(config, mails, window.flagged).await?;
+            drop(window.room);
+            decided += settled.len();
+            // Without a reader nobody flags; the next poll does.
+            let _ = report.send(settled);
         }
-        self.take_in(config, row, raw).await
+        Ok(decided)
+    }
+
+    /// Decides the messages of a window, in one commit if that can be. What fails alone is put off alone.
+    async fn settle_window(
+        &self,
+        config: &MailboxConfig,
+        mails: Vec<Taken>,
+        mut flagged: Vec<MessageId>,
+    ) -> Result<Vec<Settled>, IntakeError> {
+        let mut settled = vec![];
+        let mut sound = vec![];
+        for mail in mails {
+            match mail.content {
+                Err(error) if error.stops_the_mailbox() => return Err(error),
+                Err(error) => settled.extend(self.put_off(config, mail.row, &error).await?),
+                Ok(_) => sound.push(mail),
+            }
+        }
+        let mut rest = sound.as_slice();
+        while !rest.is_empty() {
+            let (together, later) = rest.split_at(until_repeat(rest));
+            rest = later;
+            match self.take_in(config, together, &flagged).await {
+                Ok(done) => {
+                    flagged.clear();
+                    settled.extend(done);
+                    continue;
+                }
+                Err(error) if together.len() > 1 => warn!(mailbox = config.name, "one by one, because: {error}"),
+                Err(error) if error.stops_the_mailbox() => return Err(error),
+                Err(_) => {}
+            }
+            for mail in together {
+                match self.take_in(config, std::slice::from_ref(mail), &[]).await {
+                    Ok(done) => settled.extend(done),
+                    Err(error) if error.stops_the_mailbox() => return Err(error),
+                    Err(error) => settled.extend(self.put_off(config, mail.row.clone(), &error).await?),
+                }
+            }
+        }
+        self.note_flagged(&flagged).await?;
+        Ok(settled)
     }
 
     /// Puts a message off that cannot be taken in now; after some attempts a person has to look.
-    async fn put_off(&self, row: &MessageRow, error: &IntakeError) -> Result<(), IntakeError> {
-        warn!(message.id = %row.id, "{}: {error}", delivery_of(row));
+    async fn put_off(
+        &self,
+        config: &MailboxConfig,
+        row: MessageRow,
+        error: &IntakeError,
+    ) -> Result<Option<Settled>, IntakeError> {
+        warn!(message.id = %row.id, "{}: {error}", delivery_of(&row));
         if row.attempts + 1 >= MAX_ATTEMPTS {
             let reason = format!("it could not be taken in: {error}");
             let decision = Decision::by_guard("attempts", Verdict::Quarantine { severity: Severity::High }, reason);
-            self.settle(row, decision, None, u64::try_from(row.size_bytes).unwrap_or_default()).await?;
-            return Ok(());
+            return Ok(self.take_in(config, &[Taken::closed(row, decision)], &[]).await?.pop());
         }
         let pause = chrono::TimeDelta::seconds(10 << row.attempts.clamp(0, 8));
         let mut tx = self.engine.store.begin().await?;
         messages::note_failure(&mut tx, row.id, &error.to_string(), self.engine.clock.now() + pause).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        Ok(None)
     }
 
-    /// Shows on the server what the ledger has decided. A failure here repeats the flag and nothing else.
+    /// Shows on the server what was decided and could not be flagged then. A failure here repeats the flag and nothing else.
     async fn flag(&self, config: &MailboxConfig, mailbox: &mut dyn Mailbox) -> Result<usize, IntakeError> {
         let mut tx = self.engine.store.read().await?;
         let rows = messages::unflagged(&mut tx, &config.name, 1000).await?;
         drop(tx);
         let here = i64::from(mailbox.uid_validity());
-        let quarantine = config.after_quarantine.as_ref().unwrap_or(&config.after);
         let is_quarantined = |row: &&MessageRow| row.verdict.as_deref() == Some("quarantine");
         let (quarantined, others): (Vec<_>, Vec<_>) = rows.iter().partition(is_quarantined);
-        for (after, rows) in [(&config.after, others), (quarantine, quarantined)] {
-            self.flag_group(mailbox, after, &rows, here).await?;
+        for (after, rows) in [(&config.after, others), (after_quarantine(config), quarantined)] {
+            if rows.is_empty() {
+                continue;
+            }
+            // Injected messages and those of a rebuilt folder are on no server.
+            let uids: Vec<String> =
+                rows.iter().filter(|row| row.uid_validity == here).map(|row| row.uid.clone()).collect();
+            if !uids.is_empty() {
+                mailbox.mark(&uids, after).await?;
+            }
+            crash::point("intake.flagged");
+            self.note_flagged(&rows.iter().map(|row| row.id).collect::<Vec<_>>()).await?;
         }
         Ok(rows.len())
     }
 
-    async fn flag_group(
-        &self,
-        mailbox: &mut dyn Mailbox,
-        after: &After,
-        rows: &[&MessageRow],
-        uid_validity: i64,
-    ) -> Result<(), IntakeError> {
-        if rows.is_empty() {
-            return Ok(());
+    async fn note_flagged(&self, ids: &[MessageId]) -> Result<usize, IntakeError> {
+        if !ids.is_empty() {
+            let mut tx = self.engine.store.begin().await?;
+            messages::mark_flagged(&mut tx, ids, self.engine.clock.now()).await?;
+            tx.commit().await?;
         }
-        // Injected messages and those of a rebuilt folder are on no server.
-        let uids: Vec<String> =
-            rows.iter().filter(|row| row.uid_validity == uid_validity).map(|row| row.uid.clone()).collect();
-        if !uids.is_empty() {
-            mailbox.mark(&uids, after).await?;
-        }
-        crash::point("intake.flagged");
-        let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
-        let mut tx = self.engine.store.begin().await?;
-        messages::mark_flagged(&mut tx, &ids, self.engine.clock.now()).await?;
-        Ok(tx.commit().await?)
+        Ok(ids.len())
     }
 }
 
-fn too_large(size_bytes: u64, limit_bytes: u64) -> Decision {
-    let reason = format!("it has {size_bytes} bytes, more than the {limit_bytes} that limits.message_bytes allows");
-    Decision::by_guard("too-large", Verdict::Quarantine { severity: Severity::Medium }, reason)
+/// What is done on the server with quarantined messages.
+pub(super) fn after_quarantine(config: &MailboxConfig) -> &After {
+    config.after_quarantine.as_ref().unwrap_or(&config.after)
+}
+
+/// How many messages come before one that repeats an earlier of them: that one has to see what became of the first.
+fn until_repeat(mails: &[Taken]) -> usize {
+    let mut seen = HashSet::new();
+    let is_new = |mail: &Taken| {
+        mail.stable_sha256().is_none_or(|hash| seen.insert((mail.row.customer.clone(), hash.to_owned())))
+    };
+    mails.iter().map(is_new).take_while(|new| *new).count()
 }

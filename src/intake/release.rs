@@ -1,10 +1,13 @@
 //! Out of quarantine, once, by a person: released through a new screening, or discarded. The raw bytes stay where they are,
 //! and so does what the mail server shows. Listing and showing are left to `reports`.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 use tracing::info;
 
-use super::message::{Case, delivery_of};
+use super::case::Case;
+use super::message::delivery_of;
 use super::outcome::Carried;
 use super::{Intake, IntakeError, filing};
 use crate::blob::BlobError;
@@ -16,7 +19,7 @@ use crate::domain::verdict::{Decision, Disposition, Explanation, Verdict};
 use crate::domain::workflow::Workflow;
 use crate::store::messages::{self, MessageRow};
 use crate::store::quarantine::{self, Disposed, Outcome};
-use crate::store::{Tx, events};
+use crate::store::{Tx, events, people};
 
 /// What an attempt to release a message came to.
 #[derive(Debug)]
@@ -55,7 +58,10 @@ impl Intake {
             Ok(message) => message,
             Err(reason) => return Ok(Released::Stays { reason, readable: false }),
         };
-        let case = self.know(mailbox, &row, message).await?;
+        let mut tx = self.engine.store.read().await?;
+        let customer = Arc::new(people::customer(&mut tx, &row.customer).await?);
+        let case = self.know(&mut tx, mailbox, &row, &message, customer).await?;
+        drop(tx);
         let mut decision = self.decide(&case);
         if matches!(decision.verdict, Verdict::Quarantine { .. }) {
             let Some(workflow) = start else {
@@ -76,10 +82,10 @@ impl Intake {
 
     async fn carry_out_release(&self, case: &Case<'_>, decision: Decision, by: &str) -> Result<Released, IntakeError> {
         let row = case.row;
-        let file = async |decision: &Decision, note: String| {
+        let file = async |decision: &Decision, note: String| -> Result<(), IntakeError> {
             let noted = Decision { reason: format!("{} ({note})", decision.reason), ..decision.clone() };
-            let (blob, delivery) = (&self.engine.blob, delivery_of(row));
-            filing::write(blob, &row.customer, &delivery, &case.message, &case.paths, &noted).await
+            let staged = self.engine.blob.stage_all(case.files(&noted)).await?;
+            Ok(self.engine.blob.sync(staged).await?)
         };
         file(&decision, format!("released by {by}")).await?;
         let mut tx = self.engine.store.begin().await?;
@@ -107,7 +113,7 @@ impl Intake {
         let (row, at) = (case.row, self.engine.clock.now());
         let Decision { verdict, reason, explanation } = &carried.decision;
         let (run_id, wait_id) = (carried.run_id, carried.wait_id);
-        let outcome = Outcome { message: &case.message, verdict, run_id, wait_id, duplicate_of: case.duplicate_of };
+        let outcome = Outcome { message: case.message, verdict, run_id, wait_id, duplicate_of: case.duplicate_of };
         let disposition = Disposition::Released;
         let disposed = Disposed { id: row.id, disposition, by, reason, at, outcome: Some(outcome) };
         if !quarantine::dispose(tx, &disposed).await? {
@@ -169,7 +175,7 @@ impl Intake {
         if row.raw_sha256.as_ref().is_some_and(|kept| *kept != sha256_hex(&raw)) {
             return Ok(Err("its stored bytes are not those that came: their hash differs".into()));
         }
-        let parsed = self.parse(mailbox, raw).await?;
+        let parsed = self.reader(mailbox).parse(raw.into()).await?;
         Ok(parsed.map_err(|why| format!("it cannot be read: {}: {}", why.reason, why.details)))
     }
 

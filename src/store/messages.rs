@@ -199,13 +199,8 @@ pub async fn first_with_hash(
 }
 
 /// As `first_with_hash`, and nobody else decides on such a mail until the commit: it may have come to two mailboxes at once.
-pub async fn lock_first_with_hash(
-    tx: &mut Tx,
-    customer: &str,
-    stable_sha256: &str,
-) -> Result<Option<MessageId>, StoreError> {
-    tx.alone_with(&format!("mail:{customer}:{stable_sha256}")).await?;
-    first_with_hash(tx, customer, stable_sha256).await
+pub async fn lock_hash(tx: &mut Tx, customer: &str, stable_sha256: &str) -> Result<(), StoreError> {
+    tx.alone_with(&format!("mail:{customer}:{stable_sha256}")).await
 }
 
 /// Whether another message of this customer came from the address.

@@ -1,0 +1,153 @@
+//! One message from its raw bytes to what it says: filed as it came, and parsed. Messages are read beside each other; what
+//! they lead to is decided in their order, by `message`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+
+use super::window::size_of;
+use super::{Intake, IntakeError, filing};
+use crate::blob::Unsynced;
+use crate::config::sections::{Limits, Mailbox};
+use crate::domain::crash;
+use crate::domain::event::sha256_hex;
+use crate::domain::message::Message;
+use crate::domain::verdict::{Decision, Severity, Verdict};
+use crate::engine::Engine;
+use crate::mailbox::MailboxError;
+use crate::mime::{self, Unparsable};
+use crate::store::messages::MessageRow;
+
+/// A message in hand.
+pub(super) struct Taken {
+    pub row: MessageRow,
+    /// An error puts this message off; the others go on.
+    pub content: Result<Content, IntakeError>,
+    /// Its raw bytes, as far as they are not durable yet.
+    pub staged: Unsynced,
+}
+
+/// What came of reading a message.
+pub(super) enum Content {
+    Mail(Box<Message>),
+    /// It cannot be looked into: gone, too large, unreadable. That decides it.
+    Closed {
+        decision: Box<Decision>,
+        raw_sha256: Option<String>,
+        size_bytes: u64,
+    },
+}
+
+impl Taken {
+    /// A message that is decided without being read.
+    pub fn closed(row: MessageRow, decision: Decision) -> Self {
+        let size_bytes = size_of(&row);
+        let content = Ok(Content::Closed { decision: Box::new(decision), raw_sha256: None, size_bytes });
+        Self { row, content, staged: Unsynced::default() }
+    }
+
+    /// The hash by which repeats of a mail are known; none when it could not be read.
+    pub fn stable_sha256(&self) -> Option<&str> {
+        match &self.content {
+            Ok(Content::Mail(message)) => Some(&message.stable_sha256),
+            _ => None,
+        }
+    }
+}
+
+/// Reads the messages of one mailbox.
+#[derive(Clone)]
+pub(super) struct Reader {
+    engine: Arc<Engine>,
+    limits: Limits,
+    mailbox: Arc<Mailbox>,
+    /// Messages parsed at the same time.
+    hands: Arc<Semaphore>,
+}
+
+impl Intake {
+    pub(super) fn reader(&self, mailbox: &Mailbox) -> Reader {
+        Reader {
+            engine: Arc::clone(&self.engine),
+            limits: self.limits.clone(),
+            mailbox: Arc::new(mailbox.clone()),
+            hands: Arc::clone(&self.hands),
+        }
+    }
+}
+
+impl Reader {
+    /// Files and parses what was fetched. A crash leaves bytes that the repeat writes again, to the same place.
+    pub async fn take(self, row: MessageRow, body: Result<Vec<u8>, MailboxError>) -> Taken {
+        let mut staged = Unsynced::default();
+        let content = self.content(&row, body, &mut staged).await;
+        Taken { row, content, staged }
+    }
+
+    async fn content(
+        &self,
+        row: &MessageRow,
+        body: Result<Vec<u8>, MailboxError>,
+        staged: &mut Unsynced,
+    ) -> Result<Content, IntakeError> {
+        let limit_bytes = self.limits.message_bytes;
+        let raw = match body {
+            Ok(raw) => Bytes::from(raw),
+            Err(MailboxError::Gone { .. }) => {
+                let decision = Decision::by_guard("gone", Verdict::Ignore, "somebody removed it before it was read");
+                return Ok(Content::Closed {
+                    decision: Box::new(decision),
+                    raw_sha256: None,
+                    size_bytes: size_of(row),
+                });
+            }
+            Err(MailboxError::TooLarge { size_bytes, .. }) => {
+                let decision = Box::new(too_large(size_bytes, limit_bytes));
+                return Ok(Content::Closed { decision, raw_sha256: None, size_bytes });
+            }
+            Err(error) => return Err(error.into()),
+        };
+        crash::point("intake.fetched");
+        let size_bytes = raw.len() as u64;
+        let closed =
+            |decision| Content::Closed { decision: Box::new(decision), raw_sha256: Some(sha256_hex(&raw)), size_bytes };
+        let content = if size_bytes > limit_bytes {
+            closed(too_large(size_bytes, limit_bytes))
+        } else {
+            match self.parse(raw.clone()).await? {
+                Ok(message) => Content::Mail(Box::new(message)),
+                Err(why) => closed(unparsable(&why)),
+            }
+        };
+        let path = filing::raw_path(&row.customer, row.transaction_id);
+        staged.add(self.engine.blob.stage(&path, raw.clone()).await?);
+        crash::point("intake.filed");
+        Ok(content)
+    }
+
+    /// Parses off the async threads: a large message takes processor time.
+    pub async fn parse(&self, raw: Bytes) -> Result<Result<Message, Unparsable>, IntakeError> {
+        let (limits, mailbox) = (self.limits.clone(), Arc::clone(&self.mailbox));
+        let _hand = self.hands.acquire().await.map_err(|_| stopped())?;
+        tokio::task::spawn_blocking(move || {
+            mime::parse(&raw, &mime::Options { limits: &limits, authserv_ids: &mailbox.authserv_ids })
+        })
+        .await
+        .map_err(|error| IntakeError::Message(format!("parse the message: {error}")))
+    }
+}
+
+fn unparsable(why: &Unparsable) -> Decision {
+    let verdict = Verdict::Quarantine { severity: Severity::Medium };
+    Decision::by_guard("unparsable", verdict, format!("{}: {}", why.reason, why.details))
+}
+
+fn stopped() -> IntakeError {
+    IntakeError::Message("the process is stopping".into())
+}
+
+fn too_large(size_bytes: u64, limit_bytes: u64) -> Decision {
+    let reason = format!("it has {size_bytes} bytes, more than the {limit_bytes} that limits.message_bytes allows");
+    Decision::by_guard("too-large", Verdict::Quarantine { severity: Severity::Medium }, reason)
+}
