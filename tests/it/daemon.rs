@@ -41,6 +41,8 @@ pub struct Site {
     /// Further mailboxes by name.
     pub others: Vec<String>,
     pub env: BTreeMap<String, String>,
+    /// A program that the daemon is started by, with its arguments; none by itself.
+    pub under: Vec<String>,
     starts: Cell<usize>,
 }
 
@@ -68,6 +70,7 @@ impl Site {
             database,
             others: vec![],
             env: BTreeMap::new(),
+            under: vec![],
             starts: Cell::new(0),
         };
         site.put("workflows/ap-invoice.toml", &repository("config/workflows/ap-invoice.toml"));
@@ -199,7 +202,10 @@ post_directory = "state/posted"
         let start = self.starts.get() + 1;
         self.starts.set(start);
         let log = self.path(&format!("{start:03}.log"));
-        let child = Command::new(env!("CARGO_BIN_EXE_countersign"))
+        let mut words = self.under.clone();
+        words.push(env!("CARGO_BIN_EXE_countersign").into());
+        let child = Command::new(&words[0])
+            .args(&words[1..])
             .args(["run", "--config"])
             .arg(self.path("countersign.toml"))
             .current_dir(self.dir.path())

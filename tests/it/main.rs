@@ -10,6 +10,7 @@ mod daemon;
 mod end_to_end;
 mod engine_features;
 mod engine_workers;
+mod faults;
 mod gate;
 mod imap_rig;
 mod intake_faults;
