@@ -19,7 +19,7 @@ enum First {
 
 /// The second daemon finds the first one held in the middle of an answer.
 async fn check(backlog: Backlog, second: Option<Site>, tap: Tap, becomes: First) {
-    tap.arm(FETCH, 60_000);
+    tap.arm(FETCH, 40_000);
     let first = backlog.site.start().await;
     tap.held().await;
     let other = second.as_ref().unwrap_or(&backlog.site).start().await;
@@ -43,7 +43,7 @@ async fn takes_over(daemon: &Daemon) {
 async fn two_processes(becomes: First) {
     let tap = Tap::on(rig::imap_port()).await;
     let port = tap.port;
-    let backlog = Backlog::varied(60, "INBOX", |site, sections| sections.mailboxes = in_clear(site, port, "")).await;
+    let backlog = Backlog::varied(30, "INBOX", |site, sections| sections.mailboxes = in_clear(site, port, "")).await;
     // The tap holds one connection, once; the second process reads through it unhindered.
     check(backlog, None, tap, becomes).await;
 }
@@ -60,7 +60,7 @@ async fn two_machines(becomes: First) {
         sections.mailboxes = in_clear(site, port, "");
     };
     let port = tap.port;
-    let backlog = Backlog::varied(60, "INBOX", |site, sections| vary(site, sections, port)).await;
+    let backlog = Backlog::varied(30, "INBOX", |site, sections| vary(site, sections, port)).await;
     let mailbox = backlog.site.mailbox.clone();
     let second = site(|site, sections| {
         site.mailbox = mailbox;

@@ -65,6 +65,7 @@ async fn mail_that_is_deleted_or_moved_away_meanwhile_runs_at_most_once() {
 #[tokio::test]
 async fn a_folder_renamed_away_and_back_loses_and_repeats_nothing() {
     let (mut backlog, tap, daemon) = held(30, "Invoices").await;
+    super::server::kill_server(&backlog.site.mailbox);
     let mut person = backlog.person().await;
     person.run("RENAME Invoices Archive").await;
     tap.cut();
@@ -78,6 +79,8 @@ async fn a_folder_renamed_away_and_back_loses_and_repeats_nothing() {
 #[tokio::test]
 async fn a_folder_replaced_by_a_new_one_of_the_same_name_repeats_nothing() {
     let (mut backlog, tap, daemon) = held(30, "Invoices").await;
+    // Dovecot 2.3 damages its index when a process of it still has the old folder open.
+    super::server::kill_server(&backlog.site.mailbox);
     let mut person = backlog.person().await;
     person.run("RENAME Invoices Old").await;
     person.run("CREATE Invoices").await;

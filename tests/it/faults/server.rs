@@ -75,9 +75,9 @@ async fn a_server_killed_in_the_middle_of_an_answer_loses_and_repeats_nothing() 
 
 #[tokio::test]
 async fn a_server_killed_again_and_again_while_it_sends_loses_and_repeats_nothing() {
-    let (backlog, tap) = tapped(60).await;
+    let (backlog, tap) = tapped(40).await;
     let mut daemon: Option<Daemon> = None;
-    for (death, bytes) in [(Death::Line, 60_000), (Death::Process, 60_000), (Death::Line, 5)] {
+    for (death, bytes) in [(Death::Line, 40_000), (Death::Process, 40_000), (Death::Line, 5)] {
         tap.arm(FETCH, bytes);
         if daemon.is_none() {
             daemon = Some(backlog.site.start().await);

@@ -79,10 +79,10 @@ async fn while_s3_answers_503_nothing_is_flagged_and_what_was_stored_unknown_is_
     let vary = |site: &mut Site, sections: &mut crate::daemon::Sections| {
         sections.store = in_bucket(site, &bucket, &s3.url);
     };
-    let backlog = Backlog::varied(40, "INBOX", vary).await;
+    let backlog = Backlog::varied(24, "INBOX", vary).await;
     let daemon = backlog.site.start().await;
     let mut person = backlog.person().await;
-    rig::wait_for("some of it to be stored", async || (s3.asked() > 40).then_some(())).await;
+    rig::wait_for("some of it to be stored", async || (s3.asked() > 30).then_some(())).await;
     s3.becomes(Mood::Refusing);
     unhealthy(&backlog.site, &daemon, "message.eml").await;
     let before = seen(&mut person).await.len();
@@ -91,7 +91,7 @@ async fn while_s3_answers_503_nothing_is_flagged_and_what_was_stored_unknown_is_
     assert_eq!(seen(&mut person).await.len(), before, "flagged while nothing could be stored");
     s3.becomes(Mood::Moody);
     let refused = s3.refused();
-    rig::wait_for("unknown endings", async || (s3.refused() > refused + 20).then_some(())).await;
+    rig::wait_for("unknown endings", async || (s3.refused() > refused + 5).then_some(())).await;
     s3.becomes(Mood::Willing);
     backlog.ends_clean(vec![daemon]).await;
     for (number, raw) in backlog.mails.iter().enumerate() {
@@ -150,7 +150,7 @@ impl Drop for Postgres {
 #[tokio::test]
 async fn a_database_that_crashes_and_comes_back_loses_and_repeats_nothing() {
     let postgres = Postgres::start();
-    let backlog = Backlog::varied(160, "INBOX", |site, sections| {
+    let backlog = Backlog::varied(70, "INBOX", |site, sections| {
         site.database = postgres.url();
         sections.database = format!("url = \"{}\"", site.database);
     })
@@ -158,11 +158,11 @@ async fn a_database_that_crashes_and_comes_back_loses_and_repeats_nothing() {
     let store = backlog.site.path("state/store");
     let mut person = backlog.person().await;
     let daemon = backlog.site.start().await;
-    for count in [1, 70] {
+    for count in [1, 51] {
         wait_for_seen(&mut person, count).await;
         let flagged = seen(&mut person).await;
+        // Back before the daemon's connections give up waiting: `trouble.rs` has a database that stays away.
         postgres.tell("stop");
-        unhealthy(&backlog.site, &daemon, "database").await;
         postgres.tell("start");
         assert_eq!(backlog.lost(&flagged, &store).await, Vec::<String>::new());
     }

@@ -22,7 +22,7 @@ pub enum Mood {
     Willing,
     /// 503 to everything, nothing is done.
     Refusing,
-    /// Three of four are refused; of these one is done all the same.
+    /// One of four is refused; half of these are done all the same. Its clients retry, with growing pauses.
     Moody,
 }
 
@@ -74,7 +74,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     let mood = shared.mood.load(Ordering::SeqCst);
     let (refuse, perform) = match mood {
         mood if mood == Mood::Refusing as u8 => (true, false),
-        mood if mood == Mood::Moody as u8 => (asked % 4 != 0, asked % 4 < 2),
+        mood if mood == Mood::Moody as u8 => (asked % 4 == 1, asked % 8 != 1),
         _ => (false, true),
     };
     let done = if perform { Some(pass_on(&shared.client, request).await) } else { None };
