@@ -96,6 +96,7 @@ fn ask(task: &Task) -> Result<Outcome, Failure> {
         question: wants.question.clone(),
         notices: notices.tell(&asked, Told::First),
         ladder: notices.ladder(&asked, &fallback, expired),
+        fallback: notices.fallback(&asked, &fallback),
         facts: bound(facts, &wants.documents),
         asked,
         until: None,

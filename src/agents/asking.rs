@@ -12,7 +12,7 @@ use crate::domain::failure::Failure;
 use crate::domain::message::PartKind;
 use crate::domain::notice::{Attachment, Draft};
 use crate::domain::person::User;
-use crate::domain::wait::{Asked, Rung, RungAction};
+use crate::domain::wait::{Asked, Fallback, Rung, RungAction};
 
 /// When silence is answered by what. Every span counts from the opening of the wait.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -148,6 +148,13 @@ impl Notices<'_> {
         }
         ladder.sort_by_key(|rung| rung.after);
         ladder
+    }
+
+    /// Those of `second` who are not among the first, with what they are told when none of the first can be reached.
+    pub fn fallback(&self, first: &[Asked], second: &[Asked]) -> Option<Fallback> {
+        let to: Vec<Asked> = second.iter().filter(|asked| !first.contains(asked)).cloned().collect();
+        let notices = self.tell(&to, Told::Escalation(first));
+        (!to.is_empty()).then_some(Fallback { to, notices })
     }
 
     /// Until when those asked can answer; empty when there is no end. With a replacing escalation, the first lose their turn then.

@@ -67,6 +67,7 @@ impl Agent for Delay {
             facts: Map::new(),
             notices: vec![],
             ladder: vec![],
+            fallback: None,
             until: Some(until),
         }))
     }

@@ -94,6 +94,7 @@ fn ask(task: &Task) -> Result<Outcome, Failure> {
         facts: facts.as_object().cloned().unwrap_or_default(),
         notices: notices.tell(&asked, Told::First),
         ladder: notices.ladder(&asked, &fallback, expired),
+        fallback: notices.fallback(&asked, &fallback),
         asked,
         until: None,
     })))

@@ -110,17 +110,25 @@ pub fn check(file: &Path) -> Result<Checked, Vec<Diagnostic>> {
     }
 }
 
-/// Mailboxes whose customer the people file does not know: all their mail would come from strangers.
+/// Customers of mailboxes and of their recipients whom the people file does not know: all their mail would come from strangers.
 fn strangers(file: &Path, config: &Config, known: &[Customer]) -> Vec<Diagnostic> {
     let is_known = |name: &str| known.iter().any(|customer| customer.name == name);
-    let unknown = config.mailboxes.iter().filter(|mailbox| !is_known(&mailbox.customer));
-    let complain = |mailbox: &Mailbox| {
-        let what = format!("has no customer `{}`, which mailbox `{}` belongs to", mailbox.customer, mailbox.name);
-        let near = nearest(&mailbox.customer, known.iter().map(|customer| customer.name.as_str()));
+    let complain = |name: &str, named: String| {
+        let what = format!("has no customer `{name}`, which {named}");
+        let near = nearest(name, known.iter().map(|customer| customer.name.as_str()));
         let mend = near.map_or_else(|| "add a [[customer]]".to_owned(), |near| format!("did you mean `{near}`?"));
         Diagnostic::whole(file, what, Some(mend))
     };
-    unknown.map(complain).collect()
+    let mut told = vec![];
+    for Mailbox { name, customer, recipients, .. } in &config.mailboxes {
+        if !is_known(customer) {
+            told.push(complain(customer, format!("mailbox `{name}` belongs to")));
+        }
+        for (key, customer) in recipients.customers().filter(|(_, customer)| !is_known(customer)) {
+            told.push(complain(customer, format!("the recipients of mailbox `{name}` name for `{key}`")));
+        }
+    }
+    told
 }
 
 /// Diagnostics one after the other, as compilers show them.

@@ -9,6 +9,7 @@ use lettre::message::Mailbox as MailAddress;
 
 use super::diagnostic::Diagnostic;
 use super::located::{At, Located, Part};
+use super::recipients::UnknownRecipient;
 use super::sections::{Config, Mailbox, Source, Store, Tls, Transport};
 
 /// Tells everything that does not hold. `mailboxes` come with their index in the file.
@@ -40,6 +41,7 @@ impl Checks<'_> {
             self.plain_name(&at("name"), &mailbox.name);
             self.plain_name(&at("customer"), &mailbox.customer);
             self.address(&at("address"), &mailbox.address, "ap@acme.example");
+            self.recipients(index, mailbox);
             if let Err(why) = parse_cron(&mailbox.poll) {
                 let what = format!("`{}` is no schedule: {why}", mailbox.poll);
                 let mend = "write second, minute, hour, day, month and weekday: `0 * * * * *` is every minute";
@@ -49,6 +51,22 @@ impl Checks<'_> {
                 self.encrypted(&at("tls"), imap.tls, &imap.host);
                 self.positive(&at("command_timeout"), imap.command_timeout.secs);
             }
+        }
+    }
+
+    fn recipients(&mut self, index: &str, mailbox: &Mailbox) {
+        for (key, what, mend) in mailbox.recipients.problems(mailbox.plus_address) {
+            let at = ["mailbox", index, "recipients", key];
+            self.told.push(self.located.complain(&at, Part::Key, what, Some(mend.to_owned())));
+        }
+        for (key, customer) in mailbox.recipients.customers() {
+            self.plain_name(&["mailbox", index, "recipients", key], customer);
+        }
+        let wants_table = mailbox.unknown_recipient == UnknownRecipient::Quarantine || mailbox.believe_to;
+        if wants_table && mailbox.recipients.is_empty() {
+            let key = if mailbox.believe_to { "believe_to" } else { "unknown_recipient" };
+            let what = format!("`{key}` is of no use without `recipients`");
+            self.say(&["mailbox", index, key], what, "add `recipients = { \"ap@acme.example\" = \"acme\" }`");
         }
     }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::recipients::{Recipients, UnknownRecipient};
 use super::secret::SecretRef;
 use super::start::Start;
 use crate::domain::duration::Span;
@@ -122,6 +123,14 @@ pub struct Mailbox {
     /// Whether `local+anything@domain` arrives here too; our Reply-To then carries the token.
     #[serde(default)]
     pub plus_address: bool,
+    /// Whose mail it is by its recipients, where several customers share the mailbox.
+    #[serde(default)]
+    pub recipients: Recipients,
+    #[serde(default)]
+    pub unknown_recipient: UnknownRecipient,
+    /// Whether To and Cc, the sender's word, say whose mail it is although the server told where it was delivered.
+    #[serde(default)]
+    pub believe_to: bool,
     /// The authserv-ids whose Authentication-Results we believe (RFC 8601). None: no mail is proven.
     #[serde(default)]
     pub authserv_ids: Vec<String>,
@@ -145,6 +154,9 @@ impl Mailbox {
         "poll",
         "address",
         "plus_address",
+        "recipients",
+        "unknown_recipient",
+        "believe_to",
         "authserv_ids",
         "start",
         "after",

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ids::MessageId;
 use super::message::PartKind;
+use super::words::words;
 
 /// Reference to a stored document. Workflow inputs and step outputs hold these as JSON objects.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,4 +17,20 @@ pub struct DocumentRef {
     /// SHA-256 (hex) of the bytes.
     pub sha256: String,
     pub size_bytes: u64,
+}
+
+/// A document that came before, in another message of the same customer that something came of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EarlierDocument {
+    /// SHA-256 (hex) of its bytes.
+    pub sha256: String,
+    /// The first message that brought it.
+    pub message: MessageId,
+    /// Human id of the run that message belongs to.
+    pub run: Option<String>,
+}
+
+words! {
+    /// How many of a message's documents came before.
+    Repeated { None = "none", Some = "some", All = "all" }
 }

@@ -172,6 +172,17 @@ pub struct Bounce {
     pub status: String,
 }
 
+impl Bounce {
+    /// Whether the mail will never arrive. A report that says neither is taken at its status code (RFC 3463, 2: class 5).
+    pub fn is_permanent(&self) -> bool {
+        match self.action.as_str() {
+            "failed" => true,
+            "delayed" | "delivered" | "relayed" | "expanded" => false,
+            _ => self.status.starts_with("5."),
+        }
+    }
+}
+
 words! {
     /// Result of one authentication method (RFC 8601, 2.7).
     AuthResult {
@@ -254,6 +265,21 @@ mod tests {
         assert!(dkim("acme.example").proves(&olivia).is_some());
         assert!(dkim("example").proves(&olivia).is_none() && dkim("notacme.example").proves(&olivia).is_none());
         assert!(Authentication::default().proves(&olivia).is_none());
+    }
+
+    #[test]
+    fn only_what_failed_for_good_is_permanent() {
+        let check = |action: &str, status: &str, expected: bool| {
+            let bounce = Bounce { action: action.into(), status: status.into(), ..Default::default() };
+            assert_eq!(bounce.is_permanent(), expected, "{action} {status}");
+        };
+        check("failed", "5.1.1", true);
+        check("failed", "4.4.7", true); // it gave up
+        check("delayed", "4.4.1", false);
+        check("relayed", "2.1.9", false);
+        check("", "5.2.1", true);
+        check("", "4.2.2", false);
+        check("", "", false);
     }
 
     #[test]

@@ -47,6 +47,8 @@ words! {
         Sent = "sent",
         /// Refused for good; somebody must look.
         Failed = "failed",
+        /// It went out and came back (RFC 3464): whoever it was for never saw it.
+        Undelivered = "undelivered",
         /// Its wait was over before it went out.
         Void = "void",
     }

@@ -47,6 +47,8 @@ pub struct WaitRequest {
     /// Told at once, one for each person.
     pub notices: Vec<Draft>,
     pub ladder: Vec<Rung>,
+    /// Who is asked at once when none of them can be reached, where the ladder has nobody.
+    pub fallback: Option<Fallback>,
     /// For `timer`: when it ends by itself.
     pub until: Option<DateTime<Utc>>,
 }
@@ -57,6 +59,13 @@ pub struct Asked {
     /// User name, or the address itself for somebody outside.
     pub person: String,
     pub address: String,
+}
+
+/// Others to ask, and what they are told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fallback {
+    pub to: Vec<Asked>,
+    pub notices: Vec<Draft>,
 }
 
 /// One rung of the ladder: what happens when nobody has answered `after` the wait opened.

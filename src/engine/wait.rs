@@ -28,6 +28,7 @@ impl Engine {
         let now = self.clock.now();
         let hard = workflow.step(&step.name).and_then(|step| workflow.timeout_of(step));
         let ladder = ladder(&request, workflow, hard, now);
+        let escalates = ladder.iter().any(|rung| matches!(rung.action, RungAction::Escalate { .. }));
         let due_at = match request.kind {
             WaitKind::Timer => Some(request.until.unwrap_or(now)),
             _ => ladder.first().and_then(|rung| rung.at),
@@ -45,6 +46,7 @@ impl Engine {
             asked: Json(request.asked),
             facts_sha256: sha256_hex(canonical_json(&Value::Object(request.facts.clone())).as_bytes()),
             facts: Json(request.facts),
+            fallback: request.fallback.filter(|_| !escalates).map(Json),
             ladder: Json(ladder),
             rung: 0,
             due_at,

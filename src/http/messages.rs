@@ -36,6 +36,7 @@ struct Line {
     run: Option<String>,
     received: Moment,
     duplicate: bool,
+    known_documents: bool,
     /// `released` or `discarded`, once a person looked at a quarantine.
     disposition: Option<Disposition>,
 }
@@ -65,7 +66,8 @@ pub(super) async fn one(State(web): State<Arc<Web>>, Path(id): Path<String>) -> 
     for part in messages::parts(&mut tx, id).await? {
         let (name, size) = (part.name.unwrap_or_default(), shown::size(part.size_bytes.unsigned_abs()));
         parts.push(
-            json!({ "name": name, "size": size, "kind": part.kind, "role": part.role, "declared": part.declared_type }),
+            json!({ "name": name, "size": size, "kind": part.kind, "role": part.role, "declared": part.declared_type,
+                "duplicate_of": part.duplicate_of.map(|id| id.to_string()) }),
         );
     }
     let timeline: Vec<_> = events::of_message(&mut tx, id).await?.iter().map(|event| run::line(event, ZONE)).collect();
@@ -115,6 +117,7 @@ async fn line(tx: &mut Tx, message: MessageRow) -> Result<Line, PageError> {
         run,
         received: shown::moment(message.received_at.unwrap_or(message.listed_at), ZONE),
         duplicate: message.duplicate_of.is_some(),
+        known_documents: message.documents_of.is_some(),
         disposition: message.disposition,
     })
 }

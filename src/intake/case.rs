@@ -9,17 +9,18 @@ use bytes::Bytes;
 
 use super::message::delivery_of;
 use super::read::{Content, Taken};
-use super::{Intake, IntakeError, filing, guard};
+use super::{Intake, IntakeError, filing, guard, recipient};
 use crate::config::sections::Mailbox;
-use crate::domain::document::DocumentRef;
+use crate::domain::document::{DocumentRef, EarlierDocument};
+use crate::domain::event::Event;
 use crate::domain::ids::{MessageId, TransactionId};
-use crate::domain::message::Message;
-use crate::domain::person::Customer;
+use crate::domain::message::{Message, Part, PartRole};
+use crate::domain::person::{Address, Customer};
 use crate::domain::verdict::{Decision, Verdict};
 use crate::rules::{Facts, Surroundings};
 use crate::store::messages::{self, MessageRow};
 use crate::store::notices::NoticeRow;
-use crate::store::{Tx, notices, people, runs};
+use crate::store::{Tx, documents, notices, people, runs};
 
 /// A message that was read, with what the database knew about it before anything was decided.
 pub(super) struct Case<'a> {
@@ -36,13 +37,76 @@ pub(super) struct Case<'a> {
     pub is_ours: bool,
     /// An earlier delivery of the same mail.
     pub duplicate_of: Option<MessageId>,
+    /// Its documents that came before, in other messages.
+    pub earlier: Vec<EarlierDocument>,
     pub first_time_sender: Option<bool>,
+    /// Why it is not clear that it is this customer's.
+    pub unclear: Option<Decision>,
 }
 
 impl Case<'_> {
     /// What is written of it beside its raw bytes.
     pub fn files(&self, decision: &Decision) -> Vec<(String, Bytes)> {
         filing::files(&self.row.customer, &delivery_of(self.row), self.message, &self.paths, decision)
+    }
+
+    /// The message that a document came with first, if it came before.
+    pub fn came_with(&self, part: &Part) -> Option<MessageId> {
+        let is_same = |earlier: &&EarlierDocument| part.role == PartRole::Document && earlier.sha256 == part.sha256;
+        self.earlier.iter().find(is_same).map(|earlier| earlier.message)
+    }
+
+    /// The message that the first of its documents that came before came with.
+    pub fn documents_of(&self) -> Option<MessageId> {
+        self.message.parts.iter().find_map(|part| self.came_with(part))
+    }
+
+    /// Says in an event what is a repeat.
+    pub fn mark(&self, mut event: Event) -> Event {
+        for (key, first) in [("duplicate_of", self.duplicate_of), ("documents_of", self.documents_of())] {
+            if let Some(first) = first {
+                event = event.with(key, first.to_string());
+            }
+        }
+        event
+    }
+}
+
+/// What the earlier messages of a window say about a later one, before they are committed.
+#[derive(Default)]
+struct Before<'a> {
+    customers: HashMap<&'a str, Arc<Customer>>,
+    /// Customer and address.
+    authors: HashSet<(&'a str, &'a str)>,
+    /// Customer and SHA-256 of each document, with the message that brought it.
+    documents: HashMap<(&'a str, &'a str), MessageId>,
+}
+
+impl<'a> Before<'a> {
+    fn recall(&self, case: &mut Case<'a>) {
+        let customer = case.row.customer.as_str();
+        let wrote = |author: &Address| self.authors.contains(&(customer, author.address.as_str()));
+        if case.message.author().is_some_and(wrote) {
+            case.first_time_sender = Some(false);
+        }
+        for part in case.message.documents() {
+            if let Some(message) = self.documents.get(&(customer, part.sha256.as_str()))
+                && case.came_with(part).is_none()
+            {
+                case.earlier.push(EarlierDocument { sha256: part.sha256.clone(), message: *message, run: None });
+            }
+        }
+    }
+
+    fn remember(&mut self, case: &Case<'a>, decision: &Decision) {
+        let customer = case.row.customer.as_str();
+        self.authors.extend(case.message.author().map(|author| (customer, author.address.as_str())));
+        // As `first_with_documents`: something has to come of it.
+        if matches!(decision.verdict, Verdict::Start { .. } | Verdict::Resume | Verdict::Reply { .. }) {
+            for part in case.message.documents() {
+                self.documents.entry((customer, part.sha256.as_str())).or_insert(case.row.id);
+            }
+        }
     }
 }
 
@@ -52,7 +116,6 @@ pub(super) enum Known<'a> {
     /// See `Content::Closed`.
     Closed {
         row: &'a MessageRow,
-        decision: &'a Decision,
         raw_sha256: Option<&'a str>,
         size_bytes: u64,
     },
@@ -68,20 +131,20 @@ impl<'a> Known<'a> {
 }
 
 impl Intake {
-    /// What the database knows about each, as if the earlier ones among them were decided already.
-    pub(super) async fn know_all<'a>(
+    /// What the database knows about each, and its verdict, as if the earlier ones among them were decided already.
+    pub(super) async fn judge<'a>(
         &self,
         mailbox: &'a Mailbox,
         mails: &'a [Taken],
-    ) -> Result<Vec<Known<'a>>, IntakeError> {
+    ) -> Result<Vec<(Known<'a>, Decision)>, IntakeError> {
         let mut tx = self.engine.store.read().await?;
-        let (mut cases, mut authors) = (Vec::with_capacity(mails.len()), HashSet::new());
-        let mut customers: HashMap<&str, Arc<Customer>> = HashMap::new();
+        let mut judged = Vec::with_capacity(mails.len());
+        let mut before = Before::default();
         for mail in mails {
             let row = &mail.row;
-            cases.push(match &mail.content {
+            judged.push(match &mail.content {
                 Ok(Content::Mail(message)) => {
-                    let customer = match customers.entry(&row.customer) {
+                    let customer = match before.customers.entry(&row.customer) {
                         Entry::Occupied(known) => Arc::clone(known.get()),
                         Entry::Vacant(new) => {
                             let customer = Arc::new(people::customer(&mut tx, &row.customer).await?);
@@ -89,21 +152,19 @@ impl Intake {
                         }
                     };
                     let mut case = self.know(&mut tx, mailbox, row, message, customer).await?;
-                    if let Some(author) = message.author()
-                        && !authors.insert((&row.customer, &author.address))
-                    {
-                        case.first_time_sender = Some(false);
-                    }
-                    Known::Mail(Box::new(case))
+                    before.recall(&mut case);
+                    let decision = self.decide(&case);
+                    before.remember(&case, &decision);
+                    (Known::Mail(Box::new(case)), decision)
                 }
                 Ok(Content::Closed { decision, raw_sha256, size_bytes }) => {
-                    let (raw_sha256, size_bytes) = (raw_sha256.as_deref(), *size_bytes);
-                    Known::Closed { row, decision, raw_sha256, size_bytes }
+                    let known = Known::Closed { row, raw_sha256: raw_sha256.as_deref(), size_bytes: *size_bytes };
+                    (known, (**decision).clone())
                 }
                 Err(error) => return Err(IntakeError::Message(error.to_string())),
             });
         }
-        Ok(cases)
+        Ok(judged)
     }
 
     /// Reads what the database knows about a parsed message, and finds the places of its parts.
@@ -115,10 +176,8 @@ impl Intake {
         message: &'a Message,
         customer: Arc<Customer>,
     ) -> Result<Case<'a>, IntakeError> {
-        let answered = guard::answered(message, &mailbox.address);
-        // An answer needs a question; a bounce of whatever we sent is told.
-        let concerns = |notice: &NoticeRow| notice.wait_id.is_some() || message.bounce.is_some();
-        let notice = notices::by_message_ids(tx, &answered).await?.filter(concerns);
+        let notice = answered(tx, mailbox, message).await?;
+        let unclear = recipient::refuse(mailbox, message, notice.as_ref(), &row.customer);
         let answers = match notice.and_then(|notice| notice.run_id.map(|run| (notice, run))) {
             Some((notice, run)) => Some((notice, runs::get(tx, run).await?.transaction_id)),
             None => None,
@@ -127,32 +186,33 @@ impl Intake {
         let is_ours = notices::by_message_ids(tx, own_id).await?.is_some();
         let duplicate_of = messages::first_with_hash(tx, &row.customer, &message.stable_sha256).await?;
         let duplicate_of = duplicate_of.filter(|first| *first != row.id);
+        // The documents of a mail that is a repeat as a whole are told with it.
+        let hashes: Vec<&str> = match duplicate_of {
+            Some(_) => vec![],
+            None => message.documents().map(|part| part.sha256.as_str()).collect(),
+        };
+        let earlier = documents::first_with_documents(tx, &row.customer, &hashes).await?;
         let first_time_sender = match message.author() {
             Some(author) => Some(!messages::has_written_before(tx, &row.customer, &author.address, row.id).await?),
             None => None,
         };
         let joins = answers.as_ref().map(|(_, transaction)| (*transaction, row.id));
         let paths = filing::part_paths(&row.customer, row.transaction_id, message, joins);
-        let documents = filing::documents(message, &paths);
+        let filed = filing::documents(message, &paths);
         Ok(Case {
             mailbox,
             row,
             message,
             paths,
-            documents,
+            documents: filed,
             customer,
             answers,
             is_ours,
             duplicate_of,
+            earlier,
             first_time_sender,
+            unclear,
         })
-    }
-
-    pub(super) fn verdict(&self, known: &Known<'_>) -> Decision {
-        match known {
-            Known::Mail(case) => self.decide(case),
-            Known::Closed { decision, .. } => (*decision).clone(),
-        }
     }
 
     /// The verdict: guards, then correlation, then rules.
@@ -166,10 +226,14 @@ impl Intake {
             return Decision::by_guard("duplicate", Verdict::Ignore, reason);
         }
         if case.answers.is_some() {
-            return Decision::by_guard("correlation", Verdict::Resume, "it answers a notice of ours");
+            let resumes = || Decision::by_guard("correlation", Verdict::Resume, "it answers a notice of ours");
+            return case.unclear.clone().unwrap_or_else(resumes);
         }
         if let Some(decision) = guard::refuse_automatic(message) {
             return decision;
+        }
+        if let Some(decision) = &case.unclear {
+            return decision.clone();
         }
         self.behaviour().rules.screen(&self.facts(case))
     }
@@ -180,10 +244,22 @@ impl Intake {
             mailbox: &case.mailbox.name,
             customer: &case.customer,
             duplicate_of: case.duplicate_of.map(|id| id.to_string()),
+            earlier: &case.earlier,
             first_time_sender: case.first_time_sender,
             now: self.engine.clock.now(),
             documents: &case.documents,
         };
         Facts::gather(case.message, &surroundings)
     }
+}
+
+/// The notice of ours that a message answers. An answer needs a question; a bounce of whatever we sent is told.
+pub(super) async fn answered(
+    tx: &mut Tx,
+    mailbox: &Mailbox,
+    message: &Message,
+) -> Result<Option<NoticeRow>, IntakeError> {
+    let ids = guard::answered(message, &mailbox.address);
+    let concerns = |notice: &NoticeRow| notice.wait_id.is_some() || message.bounce.is_some();
+    Ok(notices::by_message_ids(tx, &ids).await?.filter(concerns))
 }

@@ -171,6 +171,7 @@ async fn leave(
     let decision = Decision::by_guard("start", Verdict::Ignore, reason);
     let decided = Decided {
         id,
+        customer: &config.customer,
         message: None,
         decision: &decision,
         raw_sha256: None,
@@ -178,6 +179,7 @@ async fn leave(
         run_id: None,
         wait_id: None,
         duplicate_of: None,
+        documents_of: None,
         at: now,
     };
     messages::decide(tx, &decided).await?;

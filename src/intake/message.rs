@@ -50,12 +50,11 @@ impl Intake {
         flagged: &[MessageId],
     ) -> Result<Vec<Settled>, IntakeError> {
         loop {
-            let cases = self.know_all(mailbox, mails).await?;
-            let decisions: Vec<_> = cases.iter().map(|case| self.verdict(case)).collect();
+            let cases = self.judge(mailbox, mails).await?;
             let mut staged = Unsynced::default();
             mails.iter().for_each(|mail| staged.add(mail.staged.clone()));
             let mut files = vec![];
-            for (case, decision) in cases.iter().zip(&decisions) {
+            for (case, decision) in &cases {
                 if let Known::Mail(case) = case {
                     files.extend(case.files(decision));
                 }
@@ -63,7 +62,7 @@ impl Intake {
             staged.add(self.engine.blob.stage_all(files).await?);
             self.engine.blob.sync(staged).await?;
             crash::point("intake.before_commit");
-            if let Some(settled) = self.commit(&cases, decisions, flagged).await? {
+            if let Some(settled) = self.commit(cases, flagged).await? {
                 return Ok(settled);
             }
             // The same mail came to another mailbox and was decided there meanwhile: look again.
@@ -73,12 +72,11 @@ impl Intake {
     /// One commit for all of them. None when a mail that seemed to be the first of its kind is not.
     async fn commit(
         &self,
-        cases: &[Known<'_>],
-        decisions: Vec<Decision>,
+        cases: Vec<(Known<'_>, Decision)>,
         flagged: &[MessageId],
     ) -> Result<Option<Vec<Settled>>, IntakeError> {
         let mut tx = self.engine.store.begin().await?;
-        let hash = |case: &Known<'_>| match case {
+        let hash = |(case, _): &(Known<'_>, Decision)| match case {
             Known::Mail(case) => Some((case.row.customer.clone(), case.message.stable_sha256.clone())),
             Known::Closed { .. } => None,
         };
@@ -87,8 +85,8 @@ impl Intake {
             messages::lock_hash(&mut tx, &customer, &hash).await?;
         }
         let mut settled = Vec::with_capacity(cases.len());
-        for (case, decision) in cases.iter().zip(decisions) {
-            let done = match case {
+        for (case, decision) in cases {
+            let done = match &case {
                 Known::Closed { row, raw_sha256, size_bytes, .. } => {
                     self.close(&mut tx, row, decision, *raw_sha256, *size_bytes).await?
                 }
@@ -128,6 +126,7 @@ impl Intake {
         let at = self.engine.clock.now();
         let decided = Decided {
             id: row.id,
+            customer: &row.customer,
             message: None,
             decision: &decision,
             raw_sha256,
@@ -135,6 +134,7 @@ impl Intake {
             run_id: None,
             wait_id: None,
             duplicate_of: None,
+            documents_of: None,
             at,
         };
         if messages::decide(tx, &decided).await? {
@@ -151,6 +151,7 @@ impl Intake {
         let carried = self.carry_out(tx, case, decision, by).await?;
         let decided = Decided {
             id: row.id,
+            customer: &row.customer,
             message: Some(message),
             decision: &carried.decision,
             raw_sha256: Some(&message.raw_sha256),
@@ -158,6 +159,7 @@ impl Intake {
             run_id: carried.run_id,
             wait_id: carried.wait_id,
             duplicate_of: case.duplicate_of,
+            documents_of: case.documents_of(),
             at,
         };
         if !messages::decide(tx, &decided).await? {
@@ -165,9 +167,9 @@ impl Intake {
         }
         messages::insert_transaction(tx, row.transaction_id, &row.customer, row.id, at).await?;
         for (part, path) in message.parts.iter().zip(&case.paths) {
-            messages::insert_part(tx, row.id, carried.joined, part, path).await?;
+            messages::insert_part(tx, row.id, carried.joined, part, path, case.came_with(part)).await?;
         }
-        let mut event = screened(row, &carried.decision, at);
+        let mut event = case.mark(screened(row, &carried.decision, at));
         event.run = carried.run_id;
         events::append(tx, &event).await?;
         Ok(carried.decision)

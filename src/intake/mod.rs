@@ -11,6 +11,7 @@ mod message;
 mod outcome;
 mod poll;
 mod read;
+mod recipient;
 mod release;
 mod watch;
 mod window;

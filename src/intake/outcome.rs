@@ -5,13 +5,13 @@ use serde_json::{Map, Value};
 
 use super::case::Case;
 use super::{Intake, IntakeError};
-use crate::domain::event::Event;
 use crate::domain::ids::{RunId, TransactionId, WaitId};
 use crate::domain::message::Automatic;
 use crate::domain::notice::Draft;
 use crate::domain::verdict::{Decision, Severity, Verdict};
 use crate::engine::EngineError;
 use crate::engine::launch::Launch;
+use crate::people::bounce::{self, Returned};
 use crate::people::reply::{self, Reply};
 use crate::store::notices::NoticeRow;
 use crate::store::{Tx, events, notices};
@@ -68,16 +68,8 @@ impl Intake {
     async fn hear(&self, tx: &mut Tx, case: &Case<'_>, notice: &NoticeRow) -> Result<HeardReply, IntakeError> {
         let (row, message) = (case.row, case.message);
         if let Some(bounce) = &message.bounce {
-            let mut event = Event::new(self.engine.clock.now(), "notice.bounced", &row.customer)
-                .message(row.id)
-                .with("notice", notice.id.to_string())
-                .with("person", notice.person.as_str())
-                .with("action", bounce.action.as_str())
-                .with("status", bounce.status.as_str());
-            event.run = notice.run_id;
-            events::append(tx, &event).await?;
-            let reason =
-                format!("our mail to {} was not delivered ({} {})", notice.person, bounce.action, bounce.status);
+            let returned = Returned { id: row.id, bounce, notice };
+            let reason = bounce::hear(&self.engine, tx, &returned).await?;
             return Ok(HeardReply { verdict: Verdict::Ignore, reason });
         }
         let reply = Reply { id: row.id, message, notice, customer: &case.customer, documents: &case.documents };

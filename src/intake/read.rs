@@ -6,8 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
+use super::case::answered;
 use super::window::size_of;
-use super::{Intake, IntakeError, filing};
+use super::{Intake, IntakeError, filing, guard, recipient};
 use crate::blob::Unsynced;
 use crate::config::sections::{Limits, Mailbox};
 use crate::domain::crash;
@@ -21,6 +22,7 @@ use crate::store::messages::MessageRow;
 
 /// A message in hand.
 pub(super) struct Taken {
+    /// With the customer that it belongs to.
     pub row: MessageRow,
     /// An error puts this message off; the others go on.
     pub content: Result<Content, IntakeError>,
@@ -79,15 +81,15 @@ impl Intake {
 
 impl Reader {
     /// Files and parses what was fetched. A crash leaves bytes that the repeat writes again, to the same place.
-    pub async fn take(self, row: MessageRow, body: Result<Vec<u8>, MailboxError>) -> Taken {
+    pub async fn take(self, mut row: MessageRow, body: Result<Vec<u8>, MailboxError>) -> Taken {
         let mut staged = Unsynced::default();
-        let content = self.content(&row, body, &mut staged).await;
+        let content = self.content(&mut row, body, &mut staged).await;
         Taken { row, content, staged }
     }
 
     async fn content(
         &self,
-        row: &MessageRow,
+        row: &mut MessageRow,
         body: Result<Vec<u8>, MailboxError>,
         staged: &mut Unsynced,
     ) -> Result<Content, IntakeError> {
@@ -116,7 +118,11 @@ impl Reader {
             closed(too_large(size_bytes, limit_bytes))
         } else {
             match self.parse(raw.clone()).await? {
-                Ok(message) => Content::Mail(Box::new(message)),
+                Ok(message) => {
+                    // Whose it is decides where its bytes lie; what cannot be read is the mailbox's own customer's.
+                    row.customer = self.customer_of(&row.customer, &message).await?;
+                    Content::Mail(Box::new(message))
+                }
                 Err(why) => closed(unparsable(&why)),
             }
         };
@@ -124,6 +130,17 @@ impl Reader {
         staged.add(self.engine.blob.stage(&path, raw.clone()).await?);
         crash::point("intake.filed");
         Ok(content)
+    }
+
+    /// The customer to file a message under: the mailbox's own where the recipients leave it open.
+    async fn customer_of(&self, own: &str, message: &Message) -> Result<String, IntakeError> {
+        let notice = match guard::answered(message, &self.mailbox.address).as_slice() {
+            [] => None,
+            _ => answered(&mut self.engine.store.read().await?, &self.mailbox, message).await?,
+        };
+        let asked_by = notice.as_ref().map(|notice| notice.customer.as_str());
+        let found = recipient::customer_of(&self.mailbox, message, asked_by);
+        Ok(found.map_or_else(|_| own.to_owned(), str::to_owned))
     }
 
     /// Parses off the async threads: a large message takes processor time.

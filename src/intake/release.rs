@@ -113,7 +113,14 @@ impl Intake {
         let (row, at) = (case.row, self.engine.clock.now());
         let Decision { verdict, reason, explanation } = &carried.decision;
         let (run_id, wait_id) = (carried.run_id, carried.wait_id);
-        let outcome = Outcome { message: case.message, verdict, run_id, wait_id, duplicate_of: case.duplicate_of };
+        let outcome = Outcome {
+            message: case.message,
+            verdict,
+            run_id,
+            wait_id,
+            duplicate_of: case.duplicate_of,
+            documents_of: case.documents_of(),
+        };
         let disposition = Disposition::Released;
         let disposed = Disposed { id: row.id, disposition, by, reason, at, outcome: Some(outcome) };
         if !quarantine::dispose(tx, &disposed).await? {
@@ -122,7 +129,7 @@ impl Intake {
         // It may be read otherwise now: an unreadable one had no parts, and a reply joins a run.
         messages::remove_parts(tx, row.id).await?;
         for (part, path) in case.message.parts.iter().zip(&case.paths) {
-            messages::insert_part(tx, row.id, carried.joined, part, path).await?;
+            messages::insert_part(tx, row.id, carried.joined, part, path, case.came_with(part)).await?;
         }
         let mut event = Event::new(at, "message.released", &row.customer)
             .by(by)
@@ -136,6 +143,7 @@ impl Intake {
             event = event.with("ruleset", ruleset.as_str());
         }
         event.run = run_id;
+        let event = case.mark(event);
         Ok(events::append(tx, &event).await?)
     }
 

@@ -12,6 +12,7 @@ use crate::domain::wait::{Asked, Rung, RungAction, WaitKind, WaitStatus};
 use crate::engine::decide::Ending;
 use crate::engine::timers::stands_alone;
 use crate::engine::{Engine, EngineError};
+use crate::store::notices::NoticeRow;
 use crate::store::runs::RunRow;
 use crate::store::waits::WaitRow;
 use crate::store::{Tx, events, mailboxes, notices, runs, tokens, waits, workflows};
@@ -100,39 +101,101 @@ async fn climb(engine: &Engine, tx: &mut Tx, run: &RunRow, wait: &WaitRow) -> Re
             Some(calendar.next_open(now + GRACE))
         }
     };
-    let asked = match &rung.action {
+    let to = i32::try_from(next).unwrap_or(i32::MAX);
+    act(engine, tx, run, wait, Move { action: &rung.action, to, next_at, unreachable: None }).await
+}
+
+/// Asks those who come next at once, because nobody who is asked can be reached: by the next rung that escalates, else by
+/// the wait's fallback. The caller holds the run's lock. False when nobody is left to ask.
+pub(super) async fn escalate_now(
+    engine: &Engine,
+    tx: &mut Tx,
+    run: &RunRow,
+    wait: &WaitRow,
+    unreachable: &NoticeRow,
+) -> Result<bool, EngineError> {
+    let from = usize::try_from(wait.rung).unwrap_or_default();
+    let escalates = |index: &usize| matches!(wait.ladder[*index].action, RungAction::Escalate { .. });
+    let unreachable = Some(unreachable);
+    if let Some(index) = (from..wait.ladder.len()).find(escalates) {
+        let next_at = wait.ladder.get(index + 1).and_then(|rung| rung.at);
+        let to = i32::try_from(index + 1).unwrap_or(i32::MAX);
+        act(engine, tx, run, wait, Move { action: &wait.ladder[index].action, to, next_at, unreachable }).await?;
+        return Ok(true);
+    }
+    let Some(fallback) = &wait.fallback else { return Ok(false) };
+    let to: Vec<Asked> = fallback.to.iter().filter(|asked| !wait.asked.contains(asked)).cloned().collect();
+    if to.is_empty() {
+        return Ok(false);
+    }
+    let action = RungAction::Escalate { to, replace: false, notices: fallback.notices.clone() };
+    act(engine, tx, run, wait, Move { action: &action, to: wait.rung, next_at: wait.due_at, unreachable }).await?;
+    Ok(true)
+}
+
+/// A rung as it is climbed.
+struct Move<'a> {
+    action: &'a RungAction,
+    /// The rung after it, and when that is due.
+    to: i32,
+    next_at: Option<DateTime<Utc>>,
+    /// The notice that came back, when it is climbed because of that and not of silence.
+    unreachable: Option<&'a NoticeRow>,
+}
+
+async fn act(engine: &Engine, tx: &mut Tx, run: &RunRow, wait: &WaitRow, climbed: Move<'_>) -> Result<(), EngineError> {
+    let now = engine.clock.now();
+    let Move { action, to, next_at, unreachable } = climbed;
+    let asked = match action {
         RungAction::Escalate { to, replace: true, .. } => to.clone(),
         RungAction::Escalate { to, replace: false, .. } => union(&wait.asked, to),
         _ => wait.asked.0.clone(),
     };
-    let to = i32::try_from(next).unwrap_or(i32::MAX);
     if !waits::climb(tx, wait.id, wait.rung, to, next_at, &asked).await? {
         return Ok(());
     }
-    match &rung.action {
+    match action {
         RungAction::Remind { notices } => tell(engine, tx, run, wait, notices, &asked).await?,
         RungAction::Escalate { notices, replace, .. } => {
             if *replace {
                 tokens::void_of_wait(tx, wait.id, now).await?;
                 notices::void_of_wait(tx, wait.id).await?;
             }
-            tell(engine, tx, run, wait, notices, &asked).await?;
+            let notices: Vec<Draft> = notices.iter().map(|draft| because(draft, unreachable)).collect();
+            tell(engine, tx, run, wait, &notices, &asked).await?;
         }
         RungAction::Expire { failure } => {
             engine.decide(tx, wait.id, Ending::Expire(failure.clone()), None).await?;
         }
     }
-    info!(run.id = %run.id, step.name = wait.step, "{}: nobody answered; {}", run.name, rung.action.name());
+    let why = if unreachable.is_some() { "our mail came back" } else { "nobody answered" };
+    info!(run.id = %run.id, step.name = wait.step, "{}: {why}; {}", run.name, action.name());
     let people: Vec<_> = asked.iter().map(|asked| serde_json::Value::from(asked.person.as_str())).collect();
-    let event = Event::new(now, "wait.climbed", &run.customer)
+    let mut event = Event::new(now, "wait.climbed", &run.customer)
         .run(run.id)
         .step(&wait.step)
         .with("wait", wait.id.to_string())
-        .with("action", rung.action.name())
+        .with("action", action.name())
         .with("asked", people)
         .with("held", run.held && run.status == RunStatus::Waiting);
+    if let Some(notice) = unreachable {
+        event = event.with("unreachable", notice.person.as_str());
+    }
     events::append(tx, &event).await?;
     Ok(())
+}
+
+/// What somebody is told who is asked because a mail came back, not because of silence.
+fn because(draft: &Draft, unreachable: Option<&NoticeRow>) -> Draft {
+    let mut draft = draft.clone();
+    if let Some(notice) = unreachable {
+        draft.data.insert("undelivered".into(), true.into());
+        let told = format!("Our mail to {} came back undelivered.", notice.address);
+        if let Some(Value::String(text)) = draft.data.get_mut("text") {
+            *text = format!("{told} {text}");
+        }
+    }
+    draft
 }
 
 /// The rung to climb now, and when the one after it is due.

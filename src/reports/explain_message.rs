@@ -2,6 +2,7 @@
 
 use super::picture::MessagePicture;
 use super::text;
+use crate::domain::ids::MessageId;
 use crate::domain::verdict::{ConditionTrace, Explanation, RuleTrace};
 use crate::store::messages::MessageRow;
 
@@ -27,6 +28,7 @@ pub fn explain(picture: &MessagePicture) -> String {
             run.name, run.status, run.name
         ));
     }
+    told.push_str(&repeats(picture));
     for answer in &picture.answers {
         let choice = answer.choice.map_or_else(|| "nothing that decides".to_owned(), |choice| choice.to_string());
         let who = text::one_line(&answer.person);
@@ -37,6 +39,22 @@ pub fn explain(picture: &MessagePicture) -> String {
         told.push_str(&why(picture, explanation));
     }
     told
+}
+
+/// What of it came before.
+fn repeats(picture: &MessagePicture) -> String {
+    // The guard's own reason names it already.
+    let is_told = |first: &MessageId| picture.row.reason.as_ref().is_some_and(|why| why.contains(&first.to_string()));
+    let whole = picture
+        .row
+        .duplicate_of
+        .filter(|first| !is_told(first))
+        .map_or_else(String::new, |first| format!("It repeats message {first}.\n"));
+    let known = picture.parts.iter().filter_map(|part| {
+        let name = part.name.as_deref().map_or_else(|| format!("part {}", part.idx), text::one_line);
+        Some(format!("Its document {name} came before, in message {}.\n", part.duplicate_of?))
+    });
+    whole + &known.collect::<String>()
 }
 
 /// What a person made of its quarantine, if anybody did.
@@ -144,6 +162,7 @@ fn guard_mend(guard: &str, picture: &MessagePicture) -> String {
             });
             format!("Another content: the very same mail had been dealt with.{first}")
         }
+        "recipient" => "Recipients of one customer; see `recipients` of its mailbox in the configuration.".into(),
         "correlation" => "No reference to a notice of ours: the rules would then have screened it as new mail.".into(),
         "bounce" => "Nothing: it reports on a mail that is not ours.".into(),
         "auto-reply" => "Being written by a person: the rules never see automatic replies.".into(),

@@ -8,11 +8,13 @@ use super::show_run::{rung_in_words, rungs_ahead};
 use super::text;
 use super::waiting::waiting;
 use crate::domain::failure::Failure;
+use crate::domain::notice::NoticeStatus;
 use crate::domain::run::RunStatus;
 use crate::domain::step::StepStatus;
 use crate::domain::wait::{Effect, RungAction, WaitKind, WaitStatus};
 use crate::domain::workflow::OnError;
 use crate::store::answers::AnswerRow;
+use crate::store::notices::NoticeRow;
 use crate::store::waits::WaitRow;
 
 /// The explanation of one run at an instant.
@@ -203,6 +205,9 @@ fn climbed(picture: &RunPicture) -> String {
         let field = |key: &str| event.data.get(key).map(text::value).unwrap_or_default();
         let done = match field("action").as_str() {
             "remind" => format!("reminded {}", field("asked")),
+            "escalate" if event.data.contains_key("unreachable") => {
+                format!("our mail to {} came back; asked since then: {}", field("unreachable"), field("asked"))
+            }
             "escalate" => format!("escalated: asked since then: {}", field("asked")),
             "expire" => "gave up waiting".into(),
             other => other.to_owned(),
@@ -248,17 +253,22 @@ fn effect(effect: Effect) -> &'static str {
     }
 }
 
-/// Notices that did not go out: whoever should have got them may not know.
+/// Whether a notice did not go out, or came back.
+fn is_lost(notice: &NoticeRow) -> bool {
+    notice.sent_at.is_none() || notice.status == NoticeStatus::Undelivered
+}
+
+/// Notices that did not arrive: whoever should have got them may not know.
 fn unsent(picture: &RunPicture) -> String {
     let mut told = String::new();
     for notice in &picture.notices {
-        let Some(error) = notice.error.as_deref().filter(|_| notice.sent_at.is_none()).map(text::short) else {
+        let Some(error) = notice.error.as_deref().filter(|_| is_lost(notice)).map(text::short) else {
             continue;
         };
         let (template, person) = (&notice.template, text::one_line(&notice.person));
         told.push_str(&format!("  {template} to {person} is {}: {error}\n", notice.status));
     }
-    if told.is_empty() { told } else { format!("\nNOT SENT\n{told}") }
+    if told.is_empty() { told } else { format!("\nNOT DELIVERED\n{told}") }
 }
 
 fn why_it_failed(picture: &RunPicture) -> String {

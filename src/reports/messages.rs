@@ -37,6 +37,10 @@ pub struct Line {
     pub finished_at: Option<DateTime<Utc>>,
     /// What a person made of a quarantine.
     pub disposition: Option<Disposition>,
+    /// The first delivery of the same mail.
+    pub duplicate_of: Option<MessageId>,
+    /// The first message that brought one of its documents.
+    pub documents_of: Option<MessageId>,
 }
 
 /// Messages that came since an instant, oldest first; only those whose run has a status, when given.
@@ -84,6 +88,8 @@ fn line(row: ReportRow) -> Line {
         failure_details: failure.map(|failure| failure.details),
         finished_at: row.run_finished_at,
         disposition: row.disposition,
+        duplicate_of: row.duplicate_of,
+        documents_of: row.documents_of,
     }
 }
 
@@ -129,10 +135,17 @@ pub fn table(lines: &[Line], width: Option<u16>) -> String {
     format!("{table}\n{messages}{by_verdict}\n{of_runs}{by_status}\n")
 }
 
-/// `quarantine, released`
+/// `quarantine, known documents, released`
 fn verdict(line: &Line) -> String {
+    let repeat = match (line.duplicate_of, line.documents_of) {
+        (Some(_), _) => Some("duplicate"),
+        (None, Some(_)) => Some("known documents"),
+        (None, None) => None,
+    };
     let verdict = line.verdict.as_deref().unwrap_or("in flight");
-    line.disposition.map_or_else(|| verdict.to_owned(), |disposition| format!("{verdict}, {disposition}"))
+    let told: Vec<&str> =
+        [Some(verdict), repeat, line.disposition.map(Disposition::as_str)].into_iter().flatten().collect();
+    told.join(", ")
 }
 
 fn where_it_is(line: &Line) -> String {
@@ -174,6 +187,8 @@ pub fn csv(lines: &[Line]) -> String {
         "failure_details",
         "finished_at",
         "disposition",
+        "duplicate_of",
+        "documents_of",
     ];
     let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
     let cells: Vec<Vec<String>> = lines
@@ -198,6 +213,8 @@ pub fn csv(lines: &[Line]) -> String {
                 text(&line.failure_details),
                 line.finished_at.map(time).unwrap_or_default(),
                 line.disposition.map(|disposition| disposition.to_string()).unwrap_or_default(),
+                line.duplicate_of.map(|id| id.to_string()).unwrap_or_default(),
+                line.documents_of.map(|id| id.to_string()).unwrap_or_default(),
             ]
         })
         .collect();

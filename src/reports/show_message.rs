@@ -25,6 +25,7 @@ pub fn show(picture: &MessagePicture, width: Option<u16>) -> String {
         lines.push(("run", format!("{} ({})", run.name, run.status)));
     }
     lines.extend(row.duplicate_of.map(|id| ("same as", id.to_string())));
+    lines.extend(row.documents_of.map(|id| ("brings from", id.to_string())));
     lines.extend(row.from_address.as_ref().map(|from| ("from", text::one_line(from))));
     lines.extend(row.subject.as_ref().map(|subject| ("subject", text::one_line(subject))));
     if let Some(mail) = &picture.mail {
@@ -63,7 +64,7 @@ pub(super) fn parts(picture: &MessagePicture, width: Option<u16>) -> String {
     let rows = picture.parts.iter().map(|part| {
         vec![
             part.idx.to_string(),
-            part.role.to_string(),
+            part.duplicate_of.map_or_else(|| part.role.to_string(), |_| format!("{}, known", part.role)),
             part.kind.to_string(),
             part.name.clone().unwrap_or_else(|| "-".into()),
             text::size(part.size_bytes),

@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 
 use super::lookalike;
 use super::read::shorten;
-use crate::domain::document::DocumentRef;
-use crate::domain::message::{AuthResult, Automatic, Message, PartKind, PartRole};
+use crate::domain::document::{DocumentRef, EarlierDocument, Repeated};
+use crate::domain::message::{AuthResult, Automatic, Message, Part, PartKind, PartRole};
 use crate::domain::person::{Address, Customer, Supplier, User};
 
 /// What is known about a message besides itself.
@@ -17,6 +17,8 @@ pub struct Surroundings<'a> {
     pub customer: &'a Customer,
     /// Id of the earlier message that says the same.
     pub duplicate_of: Option<String>,
+    /// Its documents that came before, in other messages.
+    pub earlier: &'a [EarlierDocument],
     /// Whether this author never wrote before; none when nobody looked.
     pub first_time_sender: Option<bool>,
     pub now: DateTime<Utc>,
@@ -46,6 +48,10 @@ pub struct Facts {
     /// Documents with content, a document and its twin counted once.
     pub usable_documents: usize,
     pub duplicate_of: Option<String>,
+    /// How many of the documents with content came before, in other messages.
+    pub duplicate_documents: Repeated,
+    /// The run or message that the first of them came with.
+    pub duplicate_documents_of: Option<String>,
     /// A pass counts only when it speaks for the author's domain.
     pub dmarc: Option<AuthResult>,
     pub spf: Option<AuthResult>,
@@ -91,6 +97,11 @@ pub const FACTS: &[(&str, &str)] = &[
     ("usable_documents", "number of documents with content, a document and its twin counted once"),
     ("duplicate", "whether the same message came before"),
     ("duplicate_of", "id of the earlier message, or null"),
+    ("duplicate_documents", "whether its documents came before, in other messages: none, some, or all"),
+    (
+        "duplicate_documents_of",
+        "the run that the first of them came with, `AP-000001`, else `message` and its id, or null",
+    ),
     ("dmarc", "DMARC result for the author's domain; unknown when no trusted server gave one"),
     ("spf", "SPF result; unknown when no trusted server gave one"),
     ("dkim", "list of {result, domain}; unknown when no trusted server gave one"),
@@ -132,6 +143,7 @@ impl Facts {
             let first_of_twins = part.twin_of.is_none_or(|twin| twin > part.index || !has_document(message, twin));
             part.size_bytes > 0 && first_of_twins
         });
+        let (duplicate_documents, duplicate_documents_of) = repeated(message, around.earlier);
         Self {
             mailbox: around.mailbox.to_owned(),
             customer: customer.name.clone(),
@@ -146,6 +158,8 @@ impl Facts {
             document_count: message.documents().count(),
             usable_documents: usable.count(),
             duplicate_of: around.duplicate_of.clone(),
+            duplicate_documents,
+            duplicate_documents_of,
             dmarc: dmarc.filter(|_| trusted),
             spf: authentication.spf.filter(|_| trusted),
             dkim: if trusted { authentication.dkim.clone() } else { vec![] },
@@ -197,6 +211,8 @@ impl Facts {
         put("usable_documents", json!(self.usable_documents));
         put("duplicate", json!(self.duplicate_of.is_some()));
         put("duplicate_of", json!(self.duplicate_of));
+        put("duplicate_documents", json!(self.duplicate_documents));
+        put("duplicate_documents_of", json!(self.duplicate_documents_of));
         if let Some(dmarc) = self.dmarc {
             put("dmarc", json!(dmarc));
         }
@@ -219,6 +235,19 @@ impl Facts {
 
 fn has_document(message: &Message, index: u32) -> bool {
     message.documents().any(|part| part.index == index && part.size_bytes > 0)
+}
+
+fn repeated(message: &Message, earlier: &[EarlierDocument]) -> (Repeated, Option<String>) {
+    let with_content: Vec<_> = message.documents().filter(|part| part.size_bytes > 0).collect();
+    let came = |part: &&Part| earlier.iter().find(|earlier| earlier.sha256 == part.sha256);
+    let known: Vec<_> = with_content.iter().filter_map(came).collect();
+    let repeated = match known.len() {
+        0 => Repeated::None,
+        all if all == with_content.len() => Repeated::All,
+        _ => Repeated::Some,
+    };
+    let told = |first: &&EarlierDocument| first.run.clone().unwrap_or_else(|| format!("message {}", first.message));
+    (repeated, known.first().map(told))
 }
 
 fn attachments(message: &Message) -> Vec<Attachment> {

@@ -8,7 +8,8 @@ use toml::de::DeValue;
 use super::Parse;
 use super::facts::{Facts, Surroundings};
 use super::read::{Entry, Fault, boolean, closed, size, table, tables, text, texts, to_json, words};
-use crate::domain::document::DocumentRef;
+use crate::domain::document::{DocumentRef, EarlierDocument};
+use crate::domain::ids::MessageId;
 use crate::domain::message::{AuthResult, Automatic, Message, Part, PartKind, PartRole};
 use crate::domain::person::{Address, Customer, Supplier, User};
 
@@ -34,11 +35,13 @@ pub(super) struct Sample {
     lookalike_of: Option<String>,
     first_time_sender: Option<bool>,
     duplicate_of: Option<String>,
+    /// Names of attachments that came before.
+    came_before: Vec<String>,
     automatic: Option<Automatic>,
     now: Option<DateTime<Utc>>,
 }
 
-pub(super) const KEYS: [&str; 21] = [
+pub(super) const KEYS: [&str; 22] = [
     "eml",
     "mailbox",
     "customer",
@@ -58,6 +61,7 @@ pub(super) const KEYS: [&str; 21] = [
     "lookalike_of",
     "first_time_sender",
     "duplicate_of",
+    "came_before",
     "automatic",
     "now",
 ];
@@ -91,6 +95,7 @@ impl Sample {
             "lookalike_of" => self.lookalike_of = Some(own(words(node))?),
             "first_time_sender" => self.first_time_sender = Some(boolean(node)?),
             "duplicate_of" => self.duplicate_of = Some(own(words(node))?),
+            "came_before" => self.came_before = texts(node)?.iter().map(|(_, text)| (*text).to_owned()).collect(),
             "automatic" => self.automatic = closed(node, "kind of automatic mail", Automatic::ALL)?.pop(),
             "now" => {
                 let written = to_json(node.get_ref());
@@ -122,10 +127,19 @@ impl Sample {
             size_bytes: part.size_bytes,
         };
         let documents: Vec<_> = message.documents().map(reference).collect();
+        let came_before =
+            |part: &&Part| part.name.as_ref().is_some_and(|name| self.came_before.iter().any(|known| known == name));
+        let earlier = |part: &Part| EarlierDocument {
+            sha256: part.sha256.clone(),
+            message: MessageId(uuid::Uuid::nil()),
+            run: Some("SAMPLE-000001".to_owned()),
+        };
+        let earlier: Vec<_> = message.documents().filter(came_before).map(earlier).collect();
         let around = Surroundings {
             mailbox: self.mailbox.as_deref().unwrap_or(mailbox),
             customer: &customer,
             duplicate_of: self.duplicate_of.clone(),
+            earlier: &earlier,
             first_time_sender: self.first_time_sender,
             now: self.now.unwrap_or(DateTime::UNIX_EPOCH),
             documents: &documents,

@@ -84,6 +84,7 @@ fn gather(message: &Message) -> Facts {
         mailbox: "ap",
         customer: &nordwind(),
         duplicate_of: None,
+        earlier: &[],
         first_time_sender: None,
         now: "2026-11-23T09:30:00Z".parse::<DateTime<Utc>>().unwrap(),
         documents: &[],

@@ -69,6 +69,14 @@ impl Tx {
         }
     }
 
+    /// The elements of the JSON list bound at `place`, for `in`.
+    pub(super) fn each_of(&self, place: &str) -> String {
+        match self {
+            Self::Pg(_) => format!("(select jsonb_array_elements_text({place}))"),
+            Self::Lite(_) => format!("(select value from json_each({place}))"),
+        }
+    }
+
     /// Keeps everybody else who names the same thing waiting until the commit. SQLite's writers are alone anyway.
     pub(super) async fn alone_with(&mut self, thing: &str) -> Result<(), StoreError> {
         if matches!(self, Self::Pg(_)) {

@@ -33,7 +33,10 @@ row! {
         pub explanation: Option<Json<Explanation>>,
         pub run_id: Option<RunId>,
         pub wait_id: Option<WaitId>,
+        /// The first delivery of the same mail.
         pub duplicate_of: Option<MessageId>,
+        /// The first message that brought one of its documents.
+        pub documents_of: Option<MessageId>,
         pub decided_at: Option<DateTime<Utc>>,
         pub flagged_at: Option<DateTime<Utc>>,
         pub attempts: i32,
@@ -62,6 +65,8 @@ row! {
         pub sha256: String,
         pub size_bytes: i64,
         pub path: String,
+        /// The first message that brought the same document.
+        pub duplicate_of: Option<MessageId>,
     }
 }
 
@@ -113,6 +118,8 @@ pub async fn open(tx: &mut Tx, mailbox: &str, now: DateTime<Utc>, most: i64) -> 
 #[derive(Debug)]
 pub struct Decided<'a> {
     pub id: MessageId,
+    /// Whose it turned out to be; it was listed as the mailbox's own customer's.
+    pub customer: &'a str,
     /// Kept without its bytes, as facts for people; none when they could not be parsed.
     pub message: Option<&'a Message>,
     pub decision: &'a Decision,
@@ -121,6 +128,7 @@ pub struct Decided<'a> {
     pub run_id: Option<RunId>,
     pub wait_id: Option<WaitId>,
     pub duplicate_of: Option<MessageId>,
+    pub documents_of: Option<MessageId>,
     pub at: DateTime<Utc>,
 }
 
@@ -130,7 +138,7 @@ pub async fn decide(tx: &mut Tx, decided: &Decided<'_>) -> Result<bool, StoreErr
     let facts = message.map(|message| Json(serde_json::to_value(message).unwrap_or(Value::Null)));
     let changed = execute!(
         tx,
-        "update messages set state = 'decided', verdict = $1, reason = $2, explanation = $3, run_id = $4, wait_id = $5,
+        "update messages set state = 'decided', customer = $17, documents_of = $18, verdict = $1, reason = $2, explanation = $3, run_id = $4, wait_id = $5,
             duplicate_of = $6, decided_at = $7, raw_sha256 = $8, stable_sha256 = $9, header_message_id = $10,
             from_address = $11, subject = $12, facts = $13, size_bytes = $14, severity = $15, error = null
          where id = $16 and state = 'listed'",
@@ -149,7 +157,9 @@ pub async fn decide(tx: &mut Tx, decided: &Decided<'_>) -> Result<bool, StoreErr
         facts,
         i64::try_from(decided.size_bytes).unwrap_or(i64::MAX),
         decided.decision.verdict.severity().map(Severity::as_str),
-        decided.id.0
+        decided.id.0,
+        decided.customer,
+        decided.documents_of.map(|id| id.0)
     )?;
     Ok(changed == 1)
 }
@@ -234,12 +244,13 @@ pub async fn insert_part(
     transaction: TransactionId,
     part: &Part,
     path: &str,
+    duplicate_of: Option<MessageId>,
 ) -> Result<(), StoreError> {
     execute!(
         tx,
         "insert into parts (message_id, idx, transaction_id, container, name, declared_type, kind, role, sha256, size_bytes,
-            twin_of, path)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+            twin_of, path, duplicate_of)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         message.0,
         i32::try_from(part.index).unwrap_or(i32::MAX),
         transaction.0,
@@ -251,7 +262,8 @@ pub async fn insert_part(
         &part.sha256,
         i64::try_from(part.size_bytes).unwrap_or(i64::MAX),
         part.twin_of.and_then(|index| i32::try_from(index).ok()),
-        path
+        path,
+        duplicate_of.map(|id| id.0)
     )?;
     Ok(())
 }

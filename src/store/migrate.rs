@@ -19,6 +19,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/postgres/0002_quarantine.sql"),
         include_str!("../../migrations/sqlite/0002_quarantine.sql"),
     ),
+    (
+        4,
+        "identity",
+        include_str!("../../migrations/postgres/0004_identity.sql"),
+        include_str!("../../migrations/sqlite/0004_identity.sql"),
+    ),
 ];
 
 impl Store {

@@ -41,6 +41,10 @@ row! {
 }
 
 row! {
+    pub struct Unreachable { pub address: String }
+}
+
+row! {
     pub struct Count { pub count: i64 }
 }
 
@@ -122,6 +126,29 @@ pub async fn void_of_wait(tx: &mut Tx, wait: WaitId) -> Result<(), StoreError> {
     let sql = "update notices set status = 'void' where wait_id = $1 and status = 'pending' and token_id is not null";
     execute!(tx, sql, wait.0)?;
     Ok(())
+}
+
+/// Marks a notice as come back, once, whatever the sending of it says later. False when that was known, or it never went out.
+pub async fn mark_undelivered(tx: &mut Tx, id: NoticeId, why: &str) -> Result<bool, StoreError> {
+    let sql = "update notices set status = 'undelivered', error = $1
+         where id = $2 and status in ('pending', 'sending', 'sent')";
+    Ok(execute!(tx, sql, why, id.0)? == 1)
+}
+
+/// Notes what is wrong with the delivery of a notice that went out and may still arrive.
+pub async fn note_delay(tx: &mut Tx, id: NoticeId, why: &str) -> Result<(), StoreError> {
+    execute!(tx, "update notices set error = $1 where id = $2 and status = 'sent'", why, id.0)?;
+    Ok(())
+}
+
+/// Addresses that a notice of this wait came back from.
+pub async fn unreachable(tx: &mut Tx, wait: WaitId) -> Result<Vec<String>, StoreError> {
+    let sql = format!(
+        "select distinct {} from notices where wait_id = $1 and status = 'undelivered' order by address",
+        Unreachable::COLUMNS
+    );
+    let found = fetch!(all Unreachable, tx, sql, wait.0)?;
+    Ok(found.into_iter().map(|row| row.address).collect())
 }
 
 /// The notice with one of these Message-IDs; the first that is ours.

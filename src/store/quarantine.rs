@@ -56,6 +56,7 @@ pub struct Outcome<'a> {
     pub run_id: Option<RunId>,
     pub wait_id: Option<WaitId>,
     pub duplicate_of: Option<MessageId>,
+    pub documents_of: Option<MessageId>,
 }
 
 /// Takes a message out of quarantine, once. False when it is not there, or somebody did so before.
@@ -75,8 +76,9 @@ pub async fn dispose(tx: &mut Tx, disposed: &Disposed<'_>) -> Result<bool, Store
         execute!(
             tx,
             "update messages set released_as = $1, run_id = $2, wait_id = $3, duplicate_of = $4, stable_sha256 = $5,
-                header_message_id = $6, from_address = $7, subject = $8, facts = $9, raw_sha256 = $10
-             where id = $11",
+                header_message_id = $6, from_address = $7, subject = $8, facts = $9, raw_sha256 = $10,
+                documents_of = $11
+             where id = $12",
             outcome.verdict.name(),
             outcome.run_id.map(|id| id.0),
             outcome.wait_id.map(|id| id.0),
@@ -87,6 +89,7 @@ pub async fn dispose(tx: &mut Tx, disposed: &Disposed<'_>) -> Result<bool, Store
             message.subject.as_str(),
             Json(serde_json::to_value(message).unwrap_or(Value::Null)),
             message.raw_sha256.as_str(),
+            outcome.documents_of.map(|id| id.0),
             disposed.id.0
         )?;
     }

@@ -39,6 +39,8 @@ row! {
         pub run_failure: Option<Json<Failure>>,
         pub run_finished_at: Option<DateTime<Utc>>,
         pub disposition: Option<Disposition>,
+        pub duplicate_of: Option<MessageId>,
+        pub documents_of: Option<MessageId>,
     }
 }
 
@@ -56,7 +58,7 @@ pub async fn messages_since(
         "select {} from
             (select m.id, m.customer, m.mailbox, m.state, m.listed_at, m.received_at, m.from_address, m.subject, m.verdict,
                 m.reason, m.error, m.run_id, r.name as run_name, r.status as run_status, r.failure as run_failure,
-                r.finished_at as run_finished_at, m.disposition
+                r.finished_at as run_finished_at, m.disposition, m.duplicate_of, m.documents_of
              from messages m left join runs r on r.id = m.run_id) as report
          where listed_at >= $1 and (cast($2 as text) is null or run_status = $2)
          order by listed_at, id",

@@ -7,7 +7,7 @@ use super::column::row;
 use super::dialect::{execute, fetch};
 use super::{Json, StoreError, Tx};
 use crate::domain::ids::{RunId, WaitId};
-use crate::domain::wait::{Answer, Asked, Rung, WaitKind, WaitStatus};
+use crate::domain::wait::{Answer, Asked, Fallback, Rung, WaitKind, WaitStatus};
 
 row! {
     /// One pause of one step.
@@ -28,6 +28,8 @@ row! {
         /// SHA-256 (hex) of the facts: what an answer is bound to.
         pub facts_sha256: String,
         pub ladder: Json<Vec<Rung>>,
+        /// Who is asked when none of them can be reached and the ladder has nobody.
+        pub fallback: Option<Json<Fallback>>,
         /// Index of the rung that comes next.
         pub rung: i32,
         /// When that rung, or the timer itself, is due.
@@ -42,8 +44,8 @@ pub async fn insert(tx: &mut Tx, wait: &WaitRow) -> Result<(), StoreError> {
     execute!(
         tx,
         "insert into waits (id, run_id, customer, generation, step, attempt, kind, status, question, asked, facts,
-            facts_sha256, ladder, rung, due_at, opened_at)
-         values ($1, $2, $3, $4, $5, $6, $7, 'open', $8, $9, $10, $11, $12, $13, $14, $15)",
+            facts_sha256, ladder, rung, due_at, opened_at, fallback)
+         values ($1, $2, $3, $4, $5, $6, $7, 'open', $8, $9, $10, $11, $12, $13, $14, $15, $16)",
         wait.id.0,
         wait.run_id.0,
         &wait.customer,
@@ -58,7 +60,8 @@ pub async fn insert(tx: &mut Tx, wait: &WaitRow) -> Result<(), StoreError> {
         Json(&wait.ladder.0),
         wait.rung,
         wait.due_at,
-        wait.opened_at
+        wait.opened_at,
+        wait.fallback.as_ref().map(|fallback| Json(&fallback.0))
     )?;
     Ok(())
 }

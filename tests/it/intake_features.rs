@@ -6,7 +6,7 @@ use countersign::domain::run::RunStatus;
 use countersign::store::messages::MessageRow;
 use serde_json::{Value, json};
 
-use crate::app::{AP, NORDWIND, OLIVIA, SUNDA, TestApp, answer, file, invoice, invoice_without_po, mail, token_in};
+use crate::app::{AP, NORDWIND, OLIVIA, SUNDA, TestApp, answer, invoice, invoice_without_po, mail, token_in};
 
 /// `quarantine unparsable: the message has no bytes`
 pub fn told(row: &MessageRow) -> String {
@@ -123,40 +123,6 @@ async fn a_mail_loop_is_cut() {
     let row = app.receive([hops.into_bytes(), invoice().raw()].concat()).await;
     assert_eq!(told(&row), "quarantine loop: it has passed 61 servers: a mail loop");
     assert!(app.runs().await.is_empty() && app.outbox().is_empty());
-    app.finish().await;
-}
-
-/// A delivery report for a mail of ours, or of somebody else.
-fn bounce_of(message_id: &str) -> Vec<u8> {
-    let sample = String::from_utf8(file("tests/samples/mime/bounce.eml")).unwrap();
-    sample.replace("notice-1@acme.example", message_id).into_bytes()
-}
-
-#[tokio::test]
-async fn a_bounce_of_our_notice_is_told_in_the_trail_and_answers_nothing() {
-    let app = TestApp::demo().await;
-    app.receive(invoice()).await;
-    let asked = app.last_to(OLIVIA);
-    let row = app.receive(bounce_of(asked.message_id.as_deref().unwrap())).await;
-    assert_eq!(told(&row), "ignore correlation: our mail to olivia was not delivered (failed 5.1.1)");
-    let bounced = app.events("notice.bounced").await;
-    assert_eq!((bounced.len(), bounced[0].run), (1, Some(app.id("AP-000001").await)));
-    assert_eq!(app.run("AP-000001").await.status, RunStatus::Waiting);
-    let row = app.receive(bounce_of("other@elsewhere.example")).await;
-    assert_eq!(told(&row), "ignore bounce: a delivery report for a mail that is not ours");
-    assert_eq!(app.outbox().len(), 1, "nobody answers a bounce");
-    app.finish().await;
-}
-
-#[tokio::test]
-async fn a_bounce_of_a_notice_that_asked_nothing_is_told_too() {
-    let app = TestApp::demo().await;
-    app.receive(invoice()).await;
-    app.receive(answer(OLIVIA, &app.last_to(OLIVIA), "reject")).await;
-    let told_finance = app.last_to(crate::app::FRANK);
-    let row = app.receive(bounce_of(told_finance.message_id.as_deref().unwrap())).await;
-    assert_eq!(told(&row), "ignore correlation: our mail to frank was not delivered (failed 5.1.1)");
-    assert_eq!(app.events("notice.bounced").await.len(), 1);
     app.finish().await;
 }
 

@@ -4,6 +4,7 @@
 mod ap_invoice;
 mod app;
 mod aws;
+mod bounces;
 mod browser;
 mod commands;
 mod daemon;
@@ -27,6 +28,8 @@ mod pdf;
 mod people_features;
 mod quarantine;
 mod readme;
+mod recipients;
+mod repeats;
 mod review;
 mod rig;
 mod state;

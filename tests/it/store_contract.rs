@@ -6,7 +6,7 @@ use countersign::domain::ids::{AnswerId, NoticeId, RunId, TokenId, TransactionId
 use countersign::domain::notice::NoticeStatus;
 use countersign::domain::run::{RunState, RunStatus};
 use countersign::domain::step::StepStatus;
-use countersign::domain::wait::{Answer, Asked, Channel, Choice, Effect, WaitKind, WaitStatus};
+use countersign::domain::wait::{Answer, Asked, Channel, Choice, Effect, Fallback, WaitKind, WaitStatus};
 use countersign::domain::workflow::Workflow;
 use countersign::store::answers::{self, AnswerRow};
 use countersign::store::notices::{self, NoticeRow};
@@ -117,6 +117,7 @@ fn wait(run: RunId, due: Option<i64>) -> WaitRow {
         facts: Json(odd()),
         facts_sha256: "00".into(),
         ladder: Json(vec![]),
+        fallback: Some(Json(Fallback { to: vec![], notices: vec![] })),
         rung: 0,
         due_at: due.map(at),
         answer: None,
@@ -331,6 +332,12 @@ async fn a_notice_is_settled_by_whoever_claimed_it_last() {
             (row.status, row.receipt.as_deref(), row.sent_at),
             (NoticeStatus::Sent, Some("250 ok"), Some(at(12)))
         );
+        assert!(notices::mark_undelivered(&mut tx, written.id, "came back").await.unwrap());
+        assert!(!notices::mark_undelivered(&mut tx, written.id, "came back").await.unwrap(), "once");
+        notices::note_delay(&mut tx, written.id, "later").await.unwrap();
+        let row = notices::by_message_ids(&mut tx, &ids).await.unwrap().unwrap();
+        assert_eq!((row.status, row.error.as_deref()), (NoticeStatus::Undelivered, Some("came back")));
+        assert!(row.sent_at.is_some() && notices::claim(&mut tx, at(99), at(99)).await.unwrap().is_none());
         let count = notices::count_since(&mut tx, "olivia@acme.example", "approval", at(0)).await.unwrap();
         assert_eq!(
             (count, notices::count_since(&mut tx, "olivia@acme.example", "approval", at(1)).await.unwrap()),

@@ -39,6 +39,7 @@ async fn a_delivery_has_one_row_and_one_verdict() {
         let decision = Decision::by_guard("loop", verdict, "a \"reason\"");
         let decided = Decided {
             id,
+            customer: "globex",
             message: Some(&message),
             decision: &decision,
             raw_sha256: Some("r"),
@@ -46,6 +47,7 @@ async fn a_delivery_has_one_row_and_one_verdict() {
             run_id: None,
             wait_id: None,
             duplicate_of: None,
+            documents_of: None,
             at: at(20),
         };
         assert!(
@@ -54,11 +56,12 @@ async fn a_delivery_has_one_row_and_one_verdict() {
         messages::insert_transaction(&mut tx, delivery.transaction_id(), "acme", id, at(20)).await.unwrap();
         messages::insert_transaction(&mut tx, delivery.transaction_id(), "acme", id, at(21)).await.unwrap();
         let row = messages::get(&mut tx, id).await.unwrap();
+        assert_eq!(row.customer, "globex", "listed as the mailbox's own, decided to be another's");
         assert_eq!(
             (row.explanation.unwrap().0, row.subject, row.size_bytes),
             (decision.explanation.clone(), Some(message.subject.clone()), i64::MAX)
         );
-        assert!(messages::first_with_hash(&mut tx, "acme", "s").await.unwrap().is_none(), "nothing came of it");
+        assert!(messages::first_with_hash(&mut tx, "globex", "s").await.unwrap().is_none(), "nothing came of it");
         assert!(!messages::has_written_before(&mut tx, "acme", "a@b.example", id).await.unwrap());
         assert_eq!(messages::unflagged(&mut tx, "ap", 9).await.unwrap().len(), 1);
         messages::mark_flagged(&mut tx, &[id], at(30)).await.unwrap();

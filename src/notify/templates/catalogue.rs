@@ -29,7 +29,7 @@ pub(super) const KNOWN: &[Known] = &[
 ];
 
 const APPROVAL_OPTIONAL: &[&str] = &["facts", "documents", "due", "note", "checks"];
-const ESCALATION_OPTIONAL: &[&str] = &["facts", "documents", "due", "note", "checks", "instead_of"];
+const ESCALATION_OPTIONAL: &[&str] = &["facts", "documents", "due", "note", "checks", "instead_of", "undelivered"];
 
 macro_rules! embedded {
     ($($file:literal),* $(,)?) => {
@@ -128,7 +128,7 @@ fn reminder() -> Value {
 }
 
 fn escalation() -> Value {
-    with(approval(), json!({"instead_of": ["Olivia Brandt", "Jonas Weber"]}))
+    with(approval(), json!({"instead_of": ["Olivia Brandt", "Jonas Weber"], "undelivered": false}))
 }
 
 fn request_info() -> Value {

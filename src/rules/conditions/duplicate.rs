@@ -1,10 +1,12 @@
-//! `duplicate = true`: whether the same message came before.
+//! `duplicate = true`, `duplicate_documents = ["all"]`: whether the same message, or what it brings, came before.
 
-use super::{Compiled, Condition, Kind, Look, Workshop};
-use crate::rules::read::{Entry, boolean};
+use super::{Compiled, Condition, Kind, Look, Workshop, one_of};
+use crate::domain::document::Repeated;
+use crate::rules::read::{Entry, boolean, closed};
 use crate::rules::seen::Seen;
 
-pub(super) const KINDS: &[Kind] = &[Kind { key: "duplicate", compile }];
+pub(super) const KINDS: &[Kind] =
+    &[Kind { key: "duplicate", compile }, Kind { key: "duplicate_documents", compile: compile_documents }];
 
 #[derive(Debug)]
 struct Duplicate(bool);
@@ -23,5 +25,30 @@ impl Condition for Duplicate {
 
     fn wish(&self) -> String {
         format!("duplicate were {}", self.0)
+    }
+}
+
+#[derive(Debug)]
+struct DuplicateDocuments(Vec<Repeated>);
+
+fn compile_documents(entry: &Entry<'_>, _: &mut Workshop<'_>) -> Compiled {
+    Ok(Box::new(DuplicateDocuments(closed(entry.value, "amount of documents", Repeated::ALL)?)))
+}
+
+impl Condition for DuplicateDocuments {
+    fn look(&self, seen: &Seen<'_>) -> Look {
+        let facts = seen.facts;
+        let held = self.0.contains(&facts.duplicate_documents);
+        match &facts.duplicate_documents_of {
+            Some(earlier) => {
+                Look::new(held, format!("{} of its documents came before, with {earlier}", facts.duplicate_documents))
+            }
+            None => Look::new(held, "none of its documents came before"),
+        }
+    }
+
+    fn wish(&self) -> String {
+        let wanted: Vec<_> = self.0.iter().map(|repeated| repeated.as_str()).collect();
+        format!("duplicate_documents were {}", one_of(&wanted, "amounts"))
     }
 }

@@ -157,6 +157,7 @@ async fn seed_messages(world: &World) {
         .unwrap();
     let decided = messages::Decided {
         id: first_message(),
+        customer: "acme",
         message: Some(&message),
         decision: &decision,
         raw_sha256: None,
@@ -164,6 +165,7 @@ async fn seed_messages(world: &World) {
         run_id: None,
         wait_id: None,
         duplicate_of: None,
+        documents_of: None,
         at: now,
     };
     assert!(messages::decide(&mut tx, &decided).await.unwrap());
