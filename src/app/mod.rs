@@ -240,7 +240,7 @@ impl App {
         }
     }
 
-    /// Does everything that is due now, until nothing is: steps, timers, ladders, outbox, audit seals. For tests and the demo,
+    /// Does everything that is due now, until nothing is: steps, timers, ladders, outbox, retention, audit seals. For tests and the demo,
     /// which own the clock.
     ///
     /// # Errors
@@ -251,6 +251,9 @@ impl App {
             busy |= ladder::tick(&self.engine).await? > 0;
             busy |= self.engine.tick_worker().await?;
             busy |= self.delivery.tick().await?;
+            if let Some(keep) = self.config.quarantine.keep {
+                busy |= self.intake.tick_retention(keep).await?;
+            }
             if !busy {
                 break;
             }

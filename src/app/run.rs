@@ -56,6 +56,11 @@ impl App {
         if has(Role::Scheduler) {
             self.spawn(&mut loops, &stop, "timers", |app| async move { Ok(app.engine.tick_timers().await? > 0) });
             self.spawn(&mut loops, &stop, "ladder", |app| async move { Ok(ladder::tick(&app.engine).await? > 0) });
+            if let Some(keep) = self.config.quarantine.keep {
+                self.spawn(&mut loops, &stop, "retention", move |app| async move {
+                    Ok(app.intake.tick_retention(keep).await?)
+                });
+            }
             self.spawn(&mut loops, &stop, "seals", |app| async move {
                 audit::seal(&app.engine).await?;
                 Ok(false)

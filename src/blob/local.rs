@@ -71,6 +71,11 @@ impl LocalStore {
         self.run("read", path, move || fs::read(target)).await
     }
 
+    pub(super) async fn remove(&self, path: &str) -> Result<(), BlobError> {
+        let (root, own) = (self.root.clone(), path.to_owned());
+        self.run("remove", path, move || remove_durably(&root, &own)).await
+    }
+
     pub(super) async fn list(&self, prefix: &str) -> Result<Vec<Entry>, BlobError> {
         let (root, prefix) = (self.root.clone(), prefix.to_owned());
         self.run("list", &prefix.clone(), move || {
@@ -158,6 +163,19 @@ fn write(target: &Path, bytes: &[u8], staged: &mut Unsynced) -> io::Result<()> {
     written?;
     staged.files.push(target.to_owned());
     Ok(())
+}
+
+/// Removes a file and the directories that it leaves empty, but for the first below the root: it is in use by others.
+fn remove_durably(root: &Path, path: &str) -> io::Result<()> {
+    match fs::remove_file(root.join(path)) {
+        Err(error) if is_absent(&error) => return Ok(()),
+        removed => removed?,
+    }
+    let mut directory = Path::new(path).parent().unwrap_or(Path::new(""));
+    while directory.components().count() > 1 && fs::remove_dir(root.join(directory)).is_ok() {
+        directory = directory.parent().unwrap_or(Path::new(""));
+    }
+    sync_directory(&root.join(directory))
 }
 
 fn write_scratch(scratch: &Path, bytes: &[u8], durably: bool) -> io::Result<()> {

@@ -156,6 +156,32 @@ impl Blob {
         }
     }
 
+    /// Removes a file. One that is not there is no error.
+    ///
+    /// # Errors
+    /// For a bad path, and when the store cannot be written.
+    pub async fn remove(&self, path: &str) -> Result<(), BlobError> {
+        check_path(path)?;
+        match self {
+            Self::Local(store) => store.remove(path).await,
+            Self::S3(store) => store.remove(path).await,
+        }
+    }
+
+    /// Removes every file below the directory `prefix`, at any depth; gives how many. Never the whole store: an empty
+    /// prefix is a bad path.
+    ///
+    /// # Errors
+    /// As `list` and `remove`; what was removed until then stays removed.
+    pub async fn remove_all(&self, prefix: &str) -> Result<usize, BlobError> {
+        check_path(prefix)?;
+        let entries = self.list(prefix).await?;
+        for entry in &entries {
+            self.remove(&entry.path).await?;
+        }
+        Ok(entries.len())
+    }
+
     /// Every file below the directory `prefix` (empty: the whole store), at any depth, sorted by path. A directory
     /// that is not there has no files.
     ///

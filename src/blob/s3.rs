@@ -110,6 +110,14 @@ impl S3Store {
         Ok(body.to_vec())
     }
 
+    pub(super) async fn remove(&self, path: &str) -> Result<(), BlobError> {
+        let delete = self.client.delete_object().bucket(&self.bucket).key(self.key(path));
+        match delete.send().await.map_err(|error| self.refine("remove", path, &error)) {
+            Err(error) if error.is_not_found() => Ok(()),
+            removed => removed.map(drop),
+        }
+    }
+
     pub(super) async fn list(&self, prefix: &str) -> Result<Vec<Entry>, BlobError> {
         let below = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
         let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(self.key(&below));

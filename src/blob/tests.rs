@@ -60,6 +60,18 @@ async fn assert_contract(blob: &Blob) {
     let missing = blob.get("acme/t2/message.eml").await.unwrap_err();
     assert!(missing.is_not_found() && !missing.is_transient(), "{missing}");
 
+    // Removed twice is removed once, and of a directory only its own files.
+    blob.remove("acme/t1/message.eml").await.unwrap();
+    blob.remove("acme/t1/message.eml").await.unwrap();
+    assert!(!blob.exists("acme/t1/message.eml").await.unwrap());
+    assert_eq!(blob.remove_all("acme/t1").await.unwrap(), 1);
+    assert_eq!(blob.remove_all("acme/t1").await.unwrap(), 0);
+    assert_eq!(paths(blob.list("").await.unwrap()), [("acme/t10/message.eml".to_owned(), 1)]);
+    blob.put("acme/t1/message.eml", b"again").await.unwrap();
+    for bad in ["", "..", "acme/"] {
+        assert!(matches!(blob.remove_all(bad).await.unwrap_err(), BlobError::BadPath { .. }), "{bad}");
+    }
+
     for bad in ["", "/etc/passwd", "../x", "a/../b", "a//b", "a/", "./a", "a\0b", "a/.tmp-1"] {
         for refused in [blob.put(bad, b"x").await.unwrap_err(), blob.get(bad).await.unwrap_err()] {
             assert!(matches!(refused, BlobError::BadPath { .. }) && !refused.is_transient(), "{bad}: {refused}");

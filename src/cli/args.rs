@@ -6,6 +6,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use super::ledger::Ledger;
+use super::mailbox::Mailbox;
 use super::quarantine::Quarantine;
 use super::since::Since;
 use crate::config::sections::Role;
@@ -109,6 +110,11 @@ pub enum Command {
         /// Mailbox by its configured name
         #[arg(long, short, value_name = "NAME")]
         mailbox: String,
+    },
+    /// See how each mailbox is, try one, hold one, and let it go on
+    Mailbox {
+        #[command(subcommand)]
+        what: Mailbox,
     },
     /// Look at what was kept for a person, and release or discard it
     Quarantine {
@@ -332,7 +338,7 @@ mod tests {
                 false => vec![command],
             })
             .collect();
-        assert_eq!(commands.len(), 23);
+        assert_eq!(commands.len(), 27);
         for command in commands {
             let help = command.clone().render_long_help().to_string();
             for part in ["Examples:\n  countersign ", "Exit codes: 0 done, 1 failed, 2 wrong use", "--config <FILE>"] {
@@ -352,6 +358,9 @@ mod tests {
             "countersign quarantine",
             "countersign quarantine release 0197c2d48a11",
             "countersign ledger",
+            "countersign mailbox",
+            "countersign mailbox pause ap",
+            "countersign mailbox resume ap --leave-all --leave-older-than 7d",
             "countersign frobnicate",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");

@@ -10,6 +10,7 @@ mod explain;
 mod import;
 mod inject;
 mod ledger;
+mod mailbox;
 mod output;
 mod quarantine;
 mod report;
@@ -24,6 +25,7 @@ use anyhow::bail;
 
 pub use args::{Args, Audit, Command, Format};
 pub use ledger::Ledger;
+pub use mailbox::Mailbox;
 pub use output::{complain, print};
 pub use quarantine::Quarantine;
 pub use since::Since;
@@ -117,9 +119,10 @@ pub async fn tell(command: Command, context: &Context, width: Option<u16>) -> an
         Command::Pause { id, as_user } => control::pause(engine, &id, &as_user).await,
         Command::Resume { id, as_user } => control::resume(engine, &id, &as_user).await,
         Command::Report { format, since, status } => report::report(engine, format, since, status, width).await,
-        Command::Quarantine { what } => quarantine::perform(intake, what, width).await,
+        Command::Quarantine { what } => quarantine::perform(context, what, width).await,
         Command::Audit { what: Audit::Verify } => audit::verify(engine).await,
         Command::Audit { what: Audit::Tail { .. } } => bail!("`audit tail` says more than one thing"),
+        Command::Mailbox { what } => mailbox::perform(what, context, width).await,
         Command::Ledger { what } => ledger::perform(what, context).await,
         Command::Demo { .. } | Command::Run { .. } | Command::Check | Command::Migrate => {
             bail!("this command builds its own surroundings and cannot be performed in others")

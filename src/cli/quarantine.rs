@@ -3,8 +3,8 @@
 use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
 
-use super::Told;
 use super::args::ENDINGS;
+use super::{Context, Told};
 use crate::domain::ids::MessageId;
 use crate::engine::Engine;
 use crate::intake::{Intake, Released};
@@ -19,7 +19,8 @@ pub enum Quarantine {
     /// List what nobody has released or discarded yet
     #[command(
         after_help = ENDINGS,
-        long_about = "Lists the messages in quarantine that nobody has released or discarded yet, the newest first.\n\n\
+        long_about = "Lists the messages in quarantine that nobody has released or discarded yet, the newest first. Those that \
+            are older than `keep` in [quarantine] are overdue; they stay until somebody decides.\n\n\
             Examples:\n  countersign quarantine list\n  countersign quarantine list --json | jq '.[] | \
             select(.severity == \"high\")'"
     )]
@@ -64,7 +65,7 @@ pub enum Quarantine {
     #[command(
         after_help = ENDINGS,
         long_about = "Puts a message in quarantine aside for good: it leaves the list and can no longer be released. Its raw \
-            bytes stay in the store, and what the mail server shows does not change.\n\n\
+            bytes stay in the store as long as `keep` in [quarantine] says, for good without it, and what the mail server shows does not change.\n\n\
             Examples:\n  countersign quarantine discard 0197c2d48a11 --as frank\n  countersign quarantine discard \
             0197c2d48a11 --as frank --reason 'phishing; told the supplier'"
     )]
@@ -80,11 +81,12 @@ pub enum Quarantine {
     },
 }
 
-pub async fn perform(intake: &Intake, what: Quarantine, width: Option<u16>) -> anyhow::Result<Told> {
-    let engine = &intake.engine;
+pub async fn perform(context: &Context, what: Quarantine, width: Option<u16>) -> anyhow::Result<Told> {
+    let Context { config, engine, intake, .. } = context;
     match what {
         Quarantine::List { json } => {
-            let lines = report::list(&mut engine.store.read().await?).await?;
+            let lines =
+                report::list(&mut engine.store.read().await?, engine.clock.now(), config.quarantine.keep).await?;
             Ok(Told::done(if json { report::json(&lines) } else { report::table(&lines, width) }))
         }
         Quarantine::Show { id } => show(engine, &id, width).await,
@@ -92,7 +94,8 @@ pub async fn perform(intake: &Intake, what: Quarantine, width: Option<u16>) -> a
         Quarantine::Discard { id, as_user, reason } => {
             let id = message(engine, &id).await?;
             intake.discard(id, &as_user, &reason).await?;
-            Ok(Told::done(format!("message {id} is discarded by {as_user}; its raw bytes stay\n")))
+            let until = config.quarantine.keep.map_or_else(String::new, |keep| format!(" for {keep}"));
+            Ok(Told::done(format!("message {id} is discarded by {as_user}; its raw bytes stay{until}\n")))
         }
     }
 }

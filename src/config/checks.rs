@@ -138,6 +138,10 @@ impl Checks<'_> {
         self.positive(&["limits", "parts"], config.limits.parts);
         self.positive(&["limits", "depth"], config.limits.depth);
         self.positive(&["limits", "pdf"], config.limits.pdf.secs);
+        if config.quarantine.keep.is_some_and(|keep| keep.secs == 0) {
+            let mend = "write at least 1s; leave it out to keep them for good";
+            self.say(&["quarantine", "keep"], "discarded messages would be gone at once", mend);
+        }
         self.positive(&["engine", "workers"], config.engine.workers);
         self.positive(&["engine", "lease"], config.engine.lease.secs);
         self.positive(&["engine", "tick"], config.engine.tick.secs);

@@ -18,7 +18,7 @@ pub struct Loaded {
 }
 
 const SECTIONS: &[&str] =
-    &["database", "store", "files", "mailbox", "outgoing", "web", "limits", "engine", "aws", "log"];
+    &["database", "store", "files", "mailbox", "outgoing", "web", "limits", "quarantine", "engine", "aws", "log"];
 
 /// Loads `file` over the `base.toml` beside it, if there is one. Relative paths, also those of defaults, become
 /// relative to the directory of the two. Nothing but the files is looked at.
@@ -56,6 +56,7 @@ pub fn load(file: &Path) -> Result<Loaded, Vec<Diagnostic>> {
         outgoing: section(&located, "outgoing", &mut told),
         web: section(&located, "web", &mut told),
         limits: section(&located, "limits", &mut told),
+        quarantine: section(&located, "quarantine", &mut told),
         engine: section(&located, "engine", &mut told),
         aws: section(&located, "aws", &mut told),
         log: section(&located, "log", &mut told),

@@ -5,6 +5,7 @@ pub mod diagnostic;
 pub mod load;
 pub mod located;
 pub mod people;
+pub mod quarantine;
 pub mod recipients;
 pub mod secret;
 pub mod sections;

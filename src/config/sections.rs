@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::quarantine::Quarantine;
 use super::recipients::{Recipients, UnknownRecipient};
 use super::secret::SecretRef;
 use super::start::Start;
@@ -28,6 +29,8 @@ pub struct Config {
     pub web: Web,
     #[serde(default)]
     pub limits: Limits,
+    #[serde(default)]
+    pub quarantine: Quarantine,
     #[serde(default)]
     pub engine: Engine,
     #[serde(default)]
@@ -137,6 +140,9 @@ pub struct Mailbox {
     /// What of the mail that lies there at the first contact is taken in.
     #[serde(default)]
     pub start: Start,
+    /// New messages within an hour that are taken in without asking; 0 asks never.
+    #[serde(default = "five_hundred")]
+    pub burst: u32,
     /// What is done on the server when a message is dealt with.
     #[serde(default)]
     pub after: After,
@@ -159,9 +165,14 @@ impl Mailbox {
         "believe_to",
         "authserv_ids",
         "start",
+        "burst",
         "after",
         "after_quarantine",
     ];
+}
+
+fn five_hundred() -> u32 {
+    500
 }
 
 fn every_minute() -> String {

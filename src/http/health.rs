@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::Web;
 use crate::domain::notice::NoticeStatus;
-use crate::store::{Store, StoreError, mailboxes, notices};
+use crate::store::{Store, StoreError, holds, mailboxes, notices};
 
 /// Longest wait for the database or the store; then it counts as away.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -20,7 +20,7 @@ pub(super) async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// 200, or 503 when the database or the store is away. An unhealthy mailbox is `degraded`: the rest works.
+/// 200, or 503 when the database or the store is away. An unhealthy or a held mailbox is `degraded`: the rest works.
 pub(super) async fn report(State(web): State<Arc<Web>>) -> Response {
     let engine = &web.engine;
     let (store, database) = tokio::join!(
@@ -72,14 +72,21 @@ async fn state(store: &Store) -> Result<Situation, StoreError> {
     let mut count = async |status| notices::count_of(&mut tx, status).await;
     let (pending, sending) = (count(NoticeStatus::Pending).await?, count(NoticeStatus::Sending).await?);
     let failed = count(NoticeStatus::Failed).await?;
+    let waiting = holds::waiting(&mut tx).await?;
     let mailbox = |row: &mailboxes::MailboxRow| {
+        let waiting = waiting.iter().find(|waiting| waiting.mailbox == row.name).map_or(0, |waiting| waiting.count);
+        let held = row.held_since.map(|since| {
+            let mend = format!("countersign mailbox resume {}", row.name);
+            json!({"since": since, "by": row.held_by, "reason": row.held_reason, "mend": mend})
+        });
         json!({
-            "name": row.name, "customer": row.customer, "health": row.health, "failures": row.failures,
+            "name": row.name, "customer": row.customer, "health": row.condition(), "failures": row.failures,
             "last_error": row.last_error, "last_poll_at": row.last_poll_at, "next_poll_at": row.next_poll_at,
+            "waiting": waiting, "held": held,
         })
     };
     Ok(Situation {
-        well: rows.iter().all(|row| row.health != "unhealthy"),
+        well: rows.iter().all(|row| row.health != "unhealthy" && row.held_since.is_none()),
         mailboxes: rows.iter().map(mailbox).collect(),
         notices: json!({"unsent": pending + sending, "failed": failed}),
     })

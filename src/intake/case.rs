@@ -119,13 +119,19 @@ pub(super) enum Known<'a> {
         raw_sha256: Option<&'a str>,
         size_bytes: u64,
     },
+    /// See `Content::Renumbered`. Its decision waits for the earlier delivery that it will stand for.
+    Renumbered {
+        row: &'a MessageRow,
+        raw_sha256: &'a str,
+        size_bytes: u64,
+    },
 }
 
 impl<'a> Known<'a> {
     pub fn row(&self) -> &'a MessageRow {
         match self {
             Self::Mail(case) => case.row,
-            Self::Closed { row, .. } => row,
+            Self::Closed { row, .. } | Self::Renumbered { row, .. } => row,
         }
     }
 }
@@ -160,6 +166,10 @@ impl Intake {
                 Ok(Content::Closed { decision, raw_sha256, size_bytes }) => {
                     let known = Known::Closed { row, raw_sha256: raw_sha256.as_deref(), size_bytes: *size_bytes };
                     (known, (**decision).clone())
+                }
+                Ok(Content::Renumbered { raw_sha256, size_bytes }) => {
+                    let known = Known::Renumbered { row, raw_sha256, size_bytes: *size_bytes };
+                    (known, Decision::by_guard("renumbered", Verdict::Ignore, ""))
                 }
                 Err(error) => return Err(IntakeError::Message(error.to_string())),
             });

@@ -78,6 +78,7 @@ impl<'a> Fetching<'a> {
     pub fn new(
         intake: &'a Intake,
         config: &'a MailboxConfig,
+        reader: Reader,
         mailbox: &'a mut dyn Mailbox,
         hand_over: Sender<Window>,
         reports: UnboundedReceiver<Vec<Settled>>,
@@ -85,7 +86,7 @@ impl<'a> Fetching<'a> {
         Self {
             intake,
             config,
-            reader: intake.reader(config),
+            reader,
             uid_validity: mailbox.uid_validity(),
             flow: Flow::new(mailbox),
             hand_over,
@@ -173,6 +174,10 @@ impl<'a> Fetching<'a> {
     }
 
     async fn refill(&mut self) -> Result<(), IntakeError> {
+        if self.intake.is_held(self.config, self.uid_validity).await? {
+            self.more = false;
+            return Ok(());
+        }
         let most = i64::try_from(ROWS + self.in_hand.len()).unwrap_or(i64::MAX);
         let mut tx = self.intake.engine.store.read().await?;
         let rows = messages::open(&mut tx, &self.config.name, self.intake.engine.clock.now(), most).await?;
@@ -212,8 +217,8 @@ impl<'a> Fetching<'a> {
     /// Orders the marks of a window that was decided.
     async fn settled(&mut self, settled: Vec<Settled>) -> Result<(), IntakeError> {
         self.handed -= 1;
-        let here = i64::from(self.uid_validity);
-        let (here, elsewhere): (Vec<_>, Vec<_>) = settled.into_iter().partition(|one| one.uid_validity == here);
+        let is_here = |one: &Settled| one.delivery.uid_validity == self.uid_validity;
+        let (here, elsewhere): (Vec<_>, Vec<_>) = settled.into_iter().partition(is_here);
         // Those of a rebuilt folder are on no server.
         self.flagged.extend(elsewhere.iter().map(|one| one.id));
         let (quarantined, others): (Vec<_>, Vec<_>) = here.into_iter().partition(|one| one.is_quarantined);
@@ -221,8 +226,8 @@ impl<'a> Fetching<'a> {
             if settled.is_empty() || self.refused.is_some() {
                 continue;
             }
-            let uids = settled.iter().map(|one| one.uid.clone()).collect();
-            self.marking.extend(settled.into_iter().map(|one| (one.uid, one.id)));
+            let uids = settled.iter().map(|one| one.delivery.uid.clone()).collect();
+            self.marking.extend(settled.into_iter().map(|one| (one.delivery.uid, one.id)));
             self.flow.order(Order::Mark { uids, after: after.clone() }).await?;
         }
         Ok(())

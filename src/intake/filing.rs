@@ -8,9 +8,14 @@ use crate::domain::ids::{Delivery, MessageId, TransactionId};
 use crate::domain::message::{Message, Part, PartRole};
 use crate::domain::verdict::Decision;
 
-/// Path of the raw message: `<customer>/<transaction id>/message.eml`.
+/// Working directory of a transaction: `<customer>/<transaction id>`.
+pub fn directory(customer: &str, transaction: TransactionId) -> String {
+    format!("{customer}/{transaction}")
+}
+
+/// Path of the raw message in it.
 pub fn raw_path(customer: &str, transaction: TransactionId) -> String {
-    format!("{customer}/{transaction}/message.eml")
+    format!("{}/message.eml", directory(customer, transaction))
 }
 
 /// Where each part of a message lies. Documents are written on their own; the rest stays inside the raw message.

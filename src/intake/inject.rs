@@ -33,7 +33,7 @@ impl Intake {
         if row.state != "listed" {
             return Ok(Injected { id: row.id, decision: None });
         }
-        let Taken { row, content, staged } = self.reader(config).take(row, Ok(raw)).await;
+        let Taken { row, content, staged } = self.reader(config, false).take(row, Ok(raw)).await;
         let taken = Taken { row: row.clone(), content: Ok(content?), staged };
         let decision = self.take_in(config, &[taken], &[]).await?.pop().map(|settled| settled.decision);
         let mut tx = self.engine.store.begin().await?;

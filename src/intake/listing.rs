@@ -85,6 +85,7 @@ impl Intake {
 
         let mut tx = self.engine.store.begin().await?;
         let new = self.record(&mut tx, config, uid_validity, &found.iter().collect::<Vec<_>>(), start).await?;
+        self.tell_renumbered(&mut tx, config, &known, uid_validity, new).await?;
         let uids = found.iter().filter_map(|listed| listed.uid.parse().ok());
         let highest = uids.fold(high_water, u32::max);
         mailboxes::set_high_water(&mut tx, &config.name, uid_validity, highest).await?;
@@ -103,18 +104,20 @@ impl Intake {
         known.ok_or_else(|| StoreError::not_found("mailbox", &config.name).into())
     }
 
-    /// The instant of which earlier mail is left alone. A folder that is listed again, renumbered, starts where it did.
+    /// The instant of which earlier mail is left alone. A folder that is listed again, renumbered, starts where it did,
+    /// or where a resume left the rest alone.
     async fn starts_at(
         &self,
         config: &MailboxConfig,
         is_first_contact: bool,
     ) -> Result<Option<DateTime<Utc>>, IntakeError> {
-        if is_first_contact || config.start != Start::Now {
+        if is_first_contact {
             return Ok(config.start.instant(self.engine.clock.now()));
         }
         let mut tx = self.engine.store.read().await?;
-        let until = rows::left_until(&mut tx, &config.name).await?;
-        Ok(until.map(|until| until + TimeDelta::microseconds(1)))
+        let until = rows::left_until(&mut tx, &config.name).await?.map(|until| until + TimeDelta::microseconds(1));
+        let day = if let Start::Day(_) = config.start { config.start.instant(self.engine.clock.now()) } else { None };
+        Ok(until.max(day))
     }
 
     /// Writes rows for deliveries; gives how many were new. Those received before `start` get their verdict at once.

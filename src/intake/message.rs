@@ -14,23 +14,23 @@ use crate::config::sections::Mailbox;
 use crate::domain::crash;
 use crate::domain::event::Event;
 use crate::domain::ids::{Delivery, MessageId};
-use crate::domain::verdict::{Decision, Verdict};
+use crate::domain::verdict::Decision;
 use crate::store::messages::{self, Decided, MessageRow};
 use crate::store::{Tx, events};
 
 /// A message that has its verdict.
 pub(super) struct Settled {
     pub id: MessageId,
-    pub uid: String,
-    pub uid_validity: i64,
+    pub delivery: Delivery,
+    /// For what is done with it on the server: as it was when it had another number.
     pub is_quarantined: bool,
     pub decision: Decision,
 }
 
 impl Settled {
-    fn new(row: &MessageRow, decision: Decision) -> Self {
-        let is_quarantined = matches!(decision.verdict, Verdict::Quarantine { .. });
-        Self { id: row.id, uid: row.uid.clone(), uid_validity: row.uid_validity, is_quarantined, decision }
+    fn new(row: &MessageRow, decision: Decision, earlier: Option<&str>) -> Self {
+        let is_quarantined = earlier.unwrap_or(decision.verdict.name()) == "quarantine";
+        Self { id: row.id, delivery: delivery_of(row), is_quarantined, decision }
     }
 }
 
@@ -78,7 +78,7 @@ impl Intake {
         let mut tx = self.engine.store.begin().await?;
         let hash = |(case, _): &(Known<'_>, Decision)| match case {
             Known::Mail(case) => Some((case.row.customer.clone(), case.message.stable_sha256.clone())),
-            Known::Closed { .. } => None,
+            Known::Closed { .. } | Known::Renumbered { .. } => None,
         };
         // In one order, so that two processes never wait for each other.
         for (customer, hash) in cases.iter().filter_map(hash).collect::<BTreeSet<_>>() {
@@ -86,9 +86,15 @@ impl Intake {
         }
         let mut settled = Vec::with_capacity(cases.len());
         for (case, decision) in cases {
+            let mut earlier = None;
             let done = match &case {
-                Known::Closed { row, raw_sha256, size_bytes, .. } => {
+                Known::Closed { row, raw_sha256, size_bytes } => {
                     self.close(&mut tx, row, decision, *raw_sha256, *size_bytes).await?
+                }
+                Known::Renumbered { row, raw_sha256, size_bytes } => {
+                    let (decision, verdict) = self.stand_for(&mut tx, row, raw_sha256, *size_bytes).await?;
+                    earlier = verdict;
+                    decision
                 }
                 Known::Mail(case) => {
                     let (row, hash) = (case.row, &case.message.stable_sha256);
@@ -102,16 +108,16 @@ impl Intake {
                     self.write(&mut tx, case, decision).await?
                 }
             };
-            settled.push((case.row(), done));
+            settled.push(Settled::new(case.row(), done, earlier.as_deref()));
         }
         messages::mark_flagged(&mut tx, flagged, self.engine.clock.now()).await?;
         tx.commit().await?;
         crash::point("intake.committed");
         self.engine.work.notify_waiters();
-        for (row, done) in &settled {
-            info!(message.id = %row.id, mailbox = row.mailbox, "{}: {}", delivery_of(row), done.verdict.name());
+        for Settled { id, delivery, decision, .. } in &settled {
+            info!(message.id = %id, mailbox = delivery.mailbox, "{delivery}: {}", decision.verdict.name());
         }
-        Ok(Some(settled.into_iter().map(|(row, decision)| Settled::new(row, decision)).collect()))
+        Ok(Some(settled))
     }
 
     /// Writes the verdict on a message that could not be looked into.
@@ -184,7 +190,7 @@ pub(super) fn delivery_of(row: &MessageRow) -> Delivery {
     }
 }
 
-fn screened(row: &MessageRow, decision: &Decision, at: DateTime<Utc>) -> Event {
+pub(super) fn screened(row: &MessageRow, decision: &Decision, at: DateTime<Utc>) -> Event {
     let mut event = Event::new(at, "message.screened", &row.customer)
         .message(row.id)
         .with("mailbox", row.mailbox.as_str())

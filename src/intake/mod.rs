@@ -1,9 +1,11 @@
 //! The way in: listed, fetched, filed, parsed, guarded, screened, committed, and only then flagged on the server.
 
+mod breaker;
 mod case;
 mod fetching;
 mod filing;
 mod guard;
+mod hold;
 mod inject;
 mod ledger;
 mod listing;
@@ -13,6 +15,8 @@ mod poll;
 mod read;
 mod recipient;
 mod release;
+mod renumbered;
+mod retention;
 mod watch;
 mod window;
 
@@ -28,6 +32,7 @@ use crate::mailbox::MailboxError;
 use crate::rules::RuleSet;
 use crate::store::StoreError;
 
+pub use hold::{Leave, Resumed};
 pub use inject::Injected;
 pub use ledger::{Balance, balance};
 pub use poll::Polled;

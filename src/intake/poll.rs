@@ -18,6 +18,7 @@ use crate::domain::ids::MessageId;
 use crate::domain::verdict::{Decision, Severity, Verdict};
 use crate::mailbox::Mailbox;
 use crate::store::messages::{self, MessageRow};
+use crate::store::renumbered;
 
 /// What one poll did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -58,7 +59,11 @@ impl Intake {
         crash::point("intake.listed");
         let (hand_over, windows) = channel(1);
         let (report, reports) = unbounded_channel();
-        let fetching = Fetching::new(self, config, mailbox, hand_over, reports);
+        let mut tx = self.engine.store.read().await?;
+        let is_renumbered = renumbered::is_renumbered(&mut tx, &config.name, mailbox.uid_validity().into()).await?;
+        drop(tx);
+        let reader = self.reader(config, is_renumbered);
+        let fetching = Fetching::new(self, config, reader, mailbox, hand_over, reports);
         let (fetched, decided) = join(fetching.run(), self.work(config, windows, report)).await;
         self.note_flagged(&fetched.flagged).await?;
         polled.flagged += fetched.marked;
@@ -159,7 +164,9 @@ impl Intake {
         let rows = messages::unflagged(&mut tx, &config.name, 1000).await?;
         drop(tx);
         let here = i64::from(mailbox.uid_validity());
-        let is_quarantined = |row: &&MessageRow| row.verdict.as_deref() == Some("quarantine");
+        let is_quarantined = |row: &&MessageRow| {
+            row.earlier_verdict.as_ref().or(row.verdict.as_ref()).is_some_and(|verdict| verdict == "quarantine")
+        };
         let (quarantined, others): (Vec<_>, Vec<_>) = rows.iter().partition(is_quarantined);
         for (after, rows) in [(&config.after, others), (after_quarantine(config), quarantined)] {
             if rows.is_empty() {

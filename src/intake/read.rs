@@ -19,6 +19,7 @@ use crate::engine::Engine;
 use crate::mailbox::MailboxError;
 use crate::mime::{self, Unparsable};
 use crate::store::messages::MessageRow;
+use crate::store::renumbered;
 
 /// A message in hand.
 pub(super) struct Taken {
@@ -33,6 +34,11 @@ pub(super) struct Taken {
 /// What came of reading a message.
 pub(super) enum Content {
     Mail(Box<Message>),
+    /// Its bytes were dealt with under another UIDVALIDITY of the folder; they are not stored again.
+    Renumbered {
+        raw_sha256: String,
+        size_bytes: u64,
+    },
     /// It cannot be looked into: gone, too large, unreadable. That decides it.
     Closed {
         decision: Box<Decision>,
@@ -66,15 +72,18 @@ pub(super) struct Reader {
     mailbox: Arc<Mailbox>,
     /// Messages parsed at the same time.
     hands: Arc<Semaphore>,
+    /// Whether the folder had another UIDVALIDITY before.
+    is_renumbered: bool,
 }
 
 impl Intake {
-    pub(super) fn reader(&self, mailbox: &Mailbox) -> Reader {
+    pub(super) fn reader(&self, mailbox: &Mailbox, is_renumbered: bool) -> Reader {
         Reader {
             engine: Arc::clone(&self.engine),
             limits: self.limits.clone(),
             mailbox: Arc::new(mailbox.clone()),
             hands: Arc::clone(&self.hands),
+            is_renumbered,
         }
     }
 }
@@ -112,6 +121,13 @@ impl Reader {
         };
         crash::point("intake.fetched");
         let size_bytes = raw.len() as u64;
+        if self.is_renumbered {
+            let raw_sha256 = sha256_hex(&raw);
+            let mut tx = self.engine.store.read().await?;
+            if renumbered::earlier(&mut tx, &row.mailbox, row.uid_validity, &raw_sha256).await?.is_some() {
+                return Ok(Content::Renumbered { raw_sha256, size_bytes });
+            }
+        }
         let closed =
             |decision| Content::Closed { decision: Box::new(decision), raw_sha256: Some(sha256_hex(&raw)), size_bytes };
         let content = if size_bytes > limit_bytes {

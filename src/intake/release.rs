@@ -183,7 +183,7 @@ impl Intake {
         if row.raw_sha256.as_ref().is_some_and(|kept| *kept != sha256_hex(&raw)) {
             return Ok(Err("its stored bytes are not those that came: their hash differs".into()));
         }
-        let parsed = self.reader(mailbox).parse(raw.into()).await?;
+        let parsed = self.reader(mailbox, false).parse(raw.into()).await?;
         Ok(parsed.map_err(|why| format!("it cannot be read: {}: {}", why.reason, why.details)))
     }
 

@@ -71,14 +71,16 @@ async fn climb_one(engine: &Engine, run: RunId, wait: WaitId) -> Result<bool, En
     Ok(true)
 }
 
-/// Whether an answer may lie in the mailbox unread, because we or its server were away when the rung came due. A rung is put
+/// Whether an answer may lie in the mailbox unread, because it is held, or we or its server were away when the rung came due. A rung is put
 /// off for that once, so that a mailbox that is gone for good stops nothing.
 async fn is_mail_unread(tx: &mut Tx, run: &RunRow, wait: &WaitRow) -> Result<bool, EngineError> {
     let planned = usize::try_from(wait.rung).ok().and_then(|rung| wait.ladder.get(rung)).and_then(|rung| rung.at);
     let Some(due) = planned.filter(|at| wait.due_at == Some(*at)) else { return Ok(false) };
     let Some(name) = run.origin.get("mailbox").and_then(Value::as_str) else { return Ok(false) };
     let Some(mailbox) = mailboxes::get(tx, name).await? else { return Ok(false) };
-    Ok(mailbox.health == "unhealthy" || mailbox.last_poll_at.is_some_and(|at| at + QUIET < due))
+    // What a held mailbox lists is not read either.
+    let is_unread = mailbox.health == "unhealthy" || mailbox.held_since.is_some();
+    Ok(is_unread || mailbox.last_poll_at.is_some_and(|at| at + QUIET < due))
 }
 
 /// Whether the next rung gives up.

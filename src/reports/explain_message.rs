@@ -171,6 +171,8 @@ fn guard_mend(guard: &str, picture: &MessagePicture) -> String {
         "gone" => "Being there still when it was fetched: leave the mailbox to countersign alone.".into(),
         "attempts" => "The trouble named above not coming back: mend it, then inject the message again.".into(),
         "start" => "An earlier `start` of its mailbox, at the first contact; now, inject the message.".into(),
+        "renumbered" => "Other bytes: under its old number the very same mail had been dealt with.".into(),
+        "left" => "Being taken in when its mailbox was resumed; now, inject the message.".into(),
         "uid-validity" => {
             "Nothing: the server renumbered the mailbox; the mail is taken in under its new number.".into()
         }

@@ -6,6 +6,7 @@ pub mod csv;
 pub mod explain_message;
 pub mod explain_run;
 pub mod find;
+pub mod mailboxes;
 pub mod messages;
 pub mod picture;
 pub mod quarantine;

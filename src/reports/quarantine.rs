@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::picture::MessagePicture;
 use super::{explain_message, show_message, text};
+use crate::domain::duration::Span;
 use crate::domain::ids::MessageId;
 use crate::domain::verdict::Severity;
 use crate::store::quarantine::{self, HeldRow};
@@ -23,11 +24,17 @@ pub struct Held {
     /// None for what older versions quarantined.
     pub severity: Option<Severity>,
     pub reason: Option<String>,
+    /// Since it was listed.
+    pub age_secs: i64,
+    /// Older than the `keep` of the configuration; it stays until a person decides all the same.
+    pub overdue: bool,
 }
 
-/// Everything that nobody released or discarded yet, newest first.
-pub async fn list(tx: &mut Tx) -> Result<Vec<Held>, StoreError> {
+/// Everything that nobody released or discarded yet, newest first. `keep`: from which age on it is overdue.
+pub async fn list(tx: &mut Tx, now: DateTime<Utc>, keep: Option<Span>) -> Result<Vec<Held>, StoreError> {
     let line = |row: HeldRow| Held {
+        age_secs: (now - row.listed_at).num_seconds().max(0),
+        overdue: keep.is_some_and(|keep| now - row.listed_at > keep.delta()),
         id: row.id,
         received_at: row.received_at.unwrap_or(row.listed_at),
         customer: row.customer,
@@ -50,6 +57,7 @@ pub fn table(lines: &[Held], width: Option<u16>) -> String {
         vec![
             short(line.id),
             text::instant(line.received_at),
+            format!("{}{}", age(line), if line.overdue { ", overdue" } else { "" }),
             line.mailbox.clone(),
             or_dash(&line.from),
             text::short(&or_dash(&line.subject)),
@@ -57,7 +65,7 @@ pub fn table(lines: &[Held], width: Option<u16>) -> String {
             or_dash(&line.reason),
         ]
     });
-    text::table(&["ID", "RECEIVED", "MAILBOX", "FROM", "SUBJECT", "SEVERITY", "REASON"], rows.collect(), width)
+    text::table(&["ID", "RECEIVED", "AGE", "MAILBOX", "FROM", "SUBJECT", "SEVERITY", "REASON"], rows.collect(), width)
 }
 
 /// The lines as one JSON array.
@@ -76,6 +84,13 @@ pub fn show(picture: &MessagePicture, width: Option<u16>) -> String {
     let severity = row.severity.map_or_else(String::new, |severity| format!("  severity {severity}\n"));
     told.push_str(&format!("\nKEPT\n  message  {}\n{severity}  raw      {}\n", row.id, show_message::raw_path(row)));
     told
+}
+
+/// `3 d`, `5 h`, `12 min`, `40 s`
+fn age(line: &Held) -> String {
+    let units = [(86_400, "d"), (3_600, "h"), (60, "min")];
+    let unit = units.iter().find(|(secs, _)| line.age_secs >= *secs).unwrap_or(&(1, "s"));
+    format!("{} {}", line.age_secs / unit.0, unit.1)
 }
 
 /// Twelve digits of an id.

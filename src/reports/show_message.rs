@@ -55,8 +55,14 @@ pub fn show(picture: &MessagePicture, width: Option<u16>) -> String {
     told
 }
 
-/// Where the raw message lies in the store.
+/// Where the raw message lies in the store, or what became of it.
 pub(super) fn raw_path(row: &MessageRow) -> String {
+    if let Some(at) = row.purged_at {
+        return format!("its bytes were removed on {} by retention", text::instant(at));
+    }
+    if let (Some(_), Some(earlier)) = (&row.earlier_verdict, row.duplicate_of) {
+        return format!("kept with message {earlier}");
+    }
     format!("{}/{}/message.eml", row.customer, row.transaction_id)
 }
 
@@ -68,7 +74,7 @@ pub(super) fn parts(picture: &MessagePicture, width: Option<u16>) -> String {
             part.kind.to_string(),
             part.name.clone().unwrap_or_else(|| "-".into()),
             text::size(part.size_bytes),
-            part.path.clone(),
+            if picture.row.purged_at.is_some() { "removed".into() } else { part.path.clone() },
         ]
     });
     text::table(&["PART", "ROLE", "KIND", "NAME", "SIZE", "PATH"], rows.collect(), width)

@@ -24,6 +24,21 @@ row! {
         pub last_error: Option<String>,
         pub last_poll_at: Option<DateTime<Utc>>,
         pub next_poll_at: Option<DateTime<Utc>>,
+        /// Set while it is held; see `holds`.
+        pub held_since: Option<DateTime<Utc>>,
+        pub held_by: Option<String>,
+        pub held_reason: Option<String>,
+        /// Messages that waited when the hold began.
+        pub held_waiting: Option<i64>,
+        /// When somebody last let it go on.
+        pub resumed_at: Option<DateTime<Utc>>,
+    }
+}
+
+impl MailboxRow {
+    /// How it is, in one word: `held`, `healthy`, `unhealthy` or `unknown`.
+    pub fn condition(&self) -> &str {
+        if self.held_since.is_some() { "held" } else { &self.health }
     }
 }
 

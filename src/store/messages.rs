@@ -50,6 +50,10 @@ row! {
         pub disposed_reason: Option<String>,
         /// The verdict that a release came to.
         pub released_as: Option<String>,
+        /// Set when it stands for the same delivery under an older UIDVALIDITY, `duplicate_of`: that one's verdict.
+        pub earlier_verdict: Option<String>,
+        /// When retention removed its bytes.
+        pub purged_at: Option<DateTime<Utc>>,
     }
 }
 

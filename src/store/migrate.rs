@@ -20,6 +20,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/sqlite/0002_quarantine.sql"),
     ),
     (
+        3,
+        "hold",
+        include_str!("../../migrations/postgres/0003_hold.sql"),
+        include_str!("../../migrations/sqlite/0003_hold.sql"),
+    ),
+    (
         4,
         "identity",
         include_str!("../../migrations/postgres/0004_identity.sql"),

@@ -4,13 +4,16 @@
 pub mod answers;
 pub mod documents;
 pub mod events;
+pub mod holds;
 pub mod ledger;
 pub mod mailboxes;
 pub mod messages;
 pub mod notices;
 pub mod people;
 pub mod quarantine;
+pub mod renumbered;
 pub mod reports;
+pub mod retention;
 pub mod runs;
 pub mod steps;
 pub mod tokens;

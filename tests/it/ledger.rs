@@ -21,11 +21,11 @@ use crate::story::{Decided, Repeats};
 
 /// A folder with UIDs as a server has them; `marked` are those that were flagged.
 #[derive(Default)]
-struct Shelf {
-    uid_validity: u32,
-    mails: Vec<(u32, Vec<u8>)>,
-    received_at: Option<DateTime<Utc>>,
-    marked: Vec<String>,
+pub struct Shelf {
+    pub uid_validity: u32,
+    pub mails: Vec<(u32, Vec<u8>)>,
+    pub received_at: Option<DateTime<Utc>>,
+    pub marked: Vec<String>,
 }
 
 #[async_trait]
@@ -56,12 +56,12 @@ impl Mailbox for Shelf {
 }
 
 impl Shelf {
-    fn with(mails: &[(u32, Vec<u8>)]) -> Self {
+    pub fn with(mails: &[(u32, Vec<u8>)]) -> Self {
         Self { uid_validity: 7, mails: mails.to_vec(), ..Default::default() }
     }
 }
 
-async fn poll(app: &TestApp, shelf: &mut Shelf) {
+pub async fn poll(app: &TestApp, shelf: &mut Shelf) {
     app.app.intake.poll(&app.app.config.mailboxes[0], shelf).await.expect("poll");
     app.settle().await;
 }
@@ -70,7 +70,7 @@ async fn reconcile(app: &TestApp, shelf: &mut Shelf) -> usize {
     app.app.intake.reconcile(&app.app.config.mailboxes[0], shelf).await.expect("reconcile")
 }
 
-async fn balance(app: &TestApp, shelf: &mut Shelf) -> Balance {
+pub async fn balance(app: &TestApp, shelf: &mut Shelf) -> Balance {
     app.app.intake.verify_ledger(&app.app.config.mailboxes[0], shelf).await.expect("verify")
 }
 
@@ -87,7 +87,7 @@ async fn lose(database: &Path, uid: &str) {
     connection.close().await.expect("close");
 }
 
-fn newsletter() -> Vec<u8> {
+pub fn newsletter() -> Vec<u8> {
     mail("news@shop.example", "Our news", "Nothing to see.").raw()
 }
 
@@ -151,7 +151,7 @@ async fn check_start(start: &str, expected: &str) -> (TestApp, Shelf) {
     (app, shelf)
 }
 
-async fn row_of(app: &TestApp, uid: &str) -> MessageRow {
+pub async fn row_of(app: &TestApp, uid: &str) -> MessageRow {
     app.messages().await.into_iter().find(|row| row.uid == uid).expect("a row")
 }
 

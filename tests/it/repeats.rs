@@ -140,7 +140,7 @@ async fn decided(
             size_bytes: 1,
             content_id: None,
             twin_of: None,
-            content: vec![],
+            content: Default::default(),
         };
         messages::insert_part(tx, id, delivery.transaction_id(), &part, "x", None).await.unwrap();
     }
