@@ -8,6 +8,7 @@ pub mod mailbox;
 pub mod mime;
 pub mod notify;
 pub mod rules;
+pub mod senders;
 pub mod store;
 
 pub mod agents;

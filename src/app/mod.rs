@@ -31,6 +31,7 @@ use crate::notify::{Media, compose, email};
 use crate::people::ladder;
 use crate::reports::audit;
 use crate::rules::{Known, RuleSet};
+use crate::senders::Verifier;
 use crate::store::{self, Store};
 
 /// Everything of one process, built and connected.
@@ -200,7 +201,9 @@ impl App {
             base_url: config.web.base_url.clone(),
             mailboxes: ReplyAddress::of(&mailboxes),
         });
-        let intake = Arc::new(Intake::new(Arc::clone(&engine), config.limits.clone(), mailboxes, behaviour));
+        let verifier = Verifier::of(&config)?;
+        let intake = Intake::new(Arc::clone(&engine), config.limits.clone(), mailboxes, behaviour);
+        let intake = Arc::new(intake.verifying(verifier));
         let app = Self { config, secrets, engine, intake, delivery, customers };
         app.import_strangers().await?;
         Ok(app)

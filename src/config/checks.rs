@@ -11,11 +11,13 @@ use super::diagnostic::Diagnostic;
 use super::located::{At, Located, Part};
 use super::recipients::UnknownRecipient;
 use super::sections::{Config, Mailbox, Source, Store, Tls, Transport};
+use super::senders::{self, Verify};
 
 /// Tells everything that does not hold. `mailboxes` come with their index in the file.
 pub fn check(located: &Located, config: &Config, mailboxes: &[(String, Mailbox)], told: &mut Vec<Diagnostic>) {
     let mut checks = Checks { located, told };
     checks.mailboxes(mailboxes);
+    checks.dns(config);
     checks.outgoing(config);
     checks.web(config);
     checks.stores(config);
@@ -47,6 +49,7 @@ impl Checks<'_> {
                 let mend = "write second, minute, hour, day, month and weekday: `0 * * * * *` is every minute";
                 self.say(&at("poll"), what, mend);
             }
+            self.verification(index, mailbox);
             if let Source::Imap(imap) = &mailbox.source {
                 self.encrypted(&at("tls"), imap.tls, &imap.host);
                 self.positive(&at("command_timeout"), imap.command_timeout.secs);
@@ -67,6 +70,25 @@ impl Checks<'_> {
             let key = if mailbox.believe_to { "believe_to" } else { "unknown_recipient" };
             let what = format!("`{key}` is of no use without `recipients`");
             self.say(&["mailbox", index, key], what, "add `recipients = { \"ap@acme.example\" = \"acme\" }`");
+        }
+    }
+
+    fn verification(&mut self, index: &str, mailbox: &Mailbox) {
+        let at = ["mailbox", index, "received_by"];
+        if !mailbox.received_by.is_empty() && mailbox.verify != Verify::Locally {
+            self.say(&at, "`received_by` is of no use without `verify`", "add `verify = \"locally\"`");
+        }
+        for host in mailbox.received_by.iter().filter(|host| !senders::is_host(host)) {
+            let what = format!("`{}` is no host name", host.escape_debug());
+            self.say(&at, what, "write it as the host calls itself behind `by` in Received, such as mx.acme.example");
+        }
+    }
+
+    fn dns(&mut self, config: &Config) {
+        self.positive(&["dns", "timeout"], config.dns.timeout.secs);
+        for server in config.dns.nameservers.iter().filter(|server| senders::nameserver(server).is_none()) {
+            let what = format!("`{}` is no name server", server.escape_debug());
+            self.say(&["dns", "nameservers"], what, "write an IP address, with a port if it is not 53: 127.0.0.1:5353");
         }
     }
 

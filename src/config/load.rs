@@ -17,8 +17,20 @@ pub struct Loaded {
     pub layers: Vec<PathBuf>,
 }
 
-const SECTIONS: &[&str] =
-    &["database", "store", "files", "mailbox", "outgoing", "web", "limits", "quarantine", "engine", "aws", "log"];
+const SECTIONS: &[&str] = &[
+    "database",
+    "store",
+    "files",
+    "mailbox",
+    "outgoing",
+    "web",
+    "limits",
+    "quarantine",
+    "dns",
+    "engine",
+    "aws",
+    "log",
+];
 
 /// Loads `file` over the `base.toml` beside it, if there is one. Relative paths, also those of defaults, become
 /// relative to the directory of the two. Nothing but the files is looked at.
@@ -57,6 +69,7 @@ pub fn load(file: &Path) -> Result<Loaded, Vec<Diagnostic>> {
         web: section(&located, "web", &mut told),
         limits: section(&located, "limits", &mut told),
         quarantine: section(&located, "quarantine", &mut told),
+        dns: section(&located, "dns", &mut told),
         engine: section(&located, "engine", &mut told),
         aws: section(&located, "aws", &mut told),
         log: section(&located, "log", &mut told),

@@ -9,6 +9,7 @@ pub mod quarantine;
 pub mod recipients;
 pub mod secret;
 pub mod sections;
+pub mod senders;
 pub mod start;
 pub mod workflows;
 

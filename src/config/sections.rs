@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::quarantine::Quarantine;
 use super::recipients::{Recipients, UnknownRecipient};
 use super::secret::SecretRef;
+use super::senders::{Dns, Verify};
 use super::start::Start;
 use crate::domain::duration::Span;
 use crate::domain::words::words;
@@ -31,6 +32,8 @@ pub struct Config {
     pub limits: Limits,
     #[serde(default)]
     pub quarantine: Quarantine,
+    #[serde(default)]
+    pub dns: Dns,
     #[serde(default)]
     pub engine: Engine,
     #[serde(default)]
@@ -134,9 +137,14 @@ pub struct Mailbox {
     /// Whether To and Cc, the sender's word, say whose mail it is although the server told where it was delivered.
     #[serde(default)]
     pub believe_to: bool,
-    /// The authserv-ids whose Authentication-Results we believe (RFC 8601). None: no mail is proven.
+    /// The authserv-ids whose Authentication-Results we believe (RFC 8601). Where none of them spoke, `verify` counts.
     #[serde(default)]
     pub authserv_ids: Vec<String>,
+    #[serde(default)]
+    pub verify: Verify,
+    /// Our own hosts that receive this mail, as they call themselves in Received: what they say of the client, SPF needs.
+    #[serde(default)]
+    pub received_by: Vec<String>,
     /// What of the mail that lies there at the first contact is taken in.
     #[serde(default)]
     pub start: Start,
@@ -164,6 +172,8 @@ impl Mailbox {
         "unknown_recipient",
         "believe_to",
         "authserv_ids",
+        "verify",
+        "received_by",
         "start",
         "burst",
         "after",

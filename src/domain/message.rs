@@ -194,8 +194,11 @@ words! {
 /// How the sender of a mail was verified. The default is: not at all.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Authentication {
-    /// The authserv-id whose word this is; none when nobody trusted spoke.
+    /// The authserv-id whose word this is; none when no trusted server spoke.
     pub authserv_id: Option<String>,
+    /// Whether we verified it ourselves, from the raw bytes and DNS at arrival.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub locally: bool,
     pub dmarc: Option<AuthResult>,
     /// header.from of the DMARC result.
     pub dmarc_from: Option<String>,
@@ -206,30 +209,40 @@ pub struct Authentication {
     pub dkim: Vec<(AuthResult, String)>,
     /// smtp.auth of an `auth=pass` result: the login the mail was submitted with (RFC 8601, 2.7.4).
     pub submitted_by: Option<String>,
-    /// The header field's text, as evidence.
+    /// The header field's text, or what we verified in the same grammar (RFC 8601), as evidence.
     pub evidence: Option<String>,
 }
 
 impl Authentication {
+    /// Who verified the sender, as the end of a sentence: `says mx.acme.example`, `verified locally`. None: nobody trusted.
+    pub fn by(&self) -> Option<String> {
+        match &self.authserv_id {
+            Some(id) => Some(format!("says {id}")),
+            None => self.locally.then(|| "verified locally".into()),
+        }
+    }
+
     /// How this mail's author is proven to be `author`; none when it is not.
     ///
-    /// DMARC speaks for the domain of From; an aligned DKIM pass does too; a submission login does when it is the address.
+    /// DMARC speaks for the domain of From; an aligned DKIM pass does too, unless DMARC failed (strict alignment); a
+    /// submission login does when it is the address.
     pub fn proves(&self, author: &Address) -> Option<String> {
         let domain = author.domain();
         if domain.is_empty() {
             return None;
         }
-        let by = self.authserv_id.as_deref()?;
+        let by = self.by()?;
         if self.dmarc == Some(AuthResult::Pass)
             && self.dmarc_from.as_deref().is_some_and(|from| from.eq_ignore_ascii_case(domain))
         {
-            return Some(format!("dmarc=pass for {domain}, says {by}"));
+            return Some(format!("dmarc=pass for {domain}, {by}"));
         }
-        if self.dkim.iter().any(|(result, d)| *result == AuthResult::Pass && aligned(d, domain)) {
-            return Some(format!("dkim=pass for {domain}, says {by}"));
+        let dmarc_failed = self.dmarc == Some(AuthResult::Fail);
+        if !dmarc_failed && self.dkim.iter().any(|(result, d)| *result == AuthResult::Pass && aligned(d, domain)) {
+            return Some(format!("dkim=pass for {domain}, {by}"));
         }
         if self.submitted_by.as_deref().is_some_and(|login| author.same_as(login)) {
-            return Some(format!("auth=pass as {}, says {by}", author.address));
+            return Some(format!("auth=pass as {}, {by}", author.address));
         }
         None
     }
@@ -264,6 +277,8 @@ mod tests {
         };
         assert!(dkim("acme.example").proves(&olivia).is_some());
         assert!(dkim("example").proves(&olivia).is_none() && dkim("notacme.example").proves(&olivia).is_none());
+        let strict = Authentication { dmarc: Some(AuthResult::Fail), ..dkim("acme.example") };
+        assert!(strict.proves(&olivia).is_none());
         assert!(Authentication::default().proves(&olivia).is_none());
     }
 
@@ -280,6 +295,21 @@ mod tests {
         check("", "5.2.1", true);
         check("", "4.2.2", false);
         check("", "", false);
+    }
+
+    #[test]
+    fn what_we_verified_ourselves_proves_the_same_and_old_rows_still_read() {
+        let olivia = Address::new("olivia@acme.example");
+        let dkim = vec![(AuthResult::Pass, "acme.example".to_owned())];
+        let ours = Authentication { locally: true, dkim: dkim.clone(), ..Default::default() };
+        assert_eq!(ours.proves(&olivia).as_deref(), Some("dkim=pass for acme.example, verified locally"));
+        assert!(Authentication { dkim, ..Default::default() }.proves(&olivia).is_none());
+        let text = serde_json::to_string(&ours).unwrap();
+        assert_eq!(serde_json::from_str::<Authentication>(&text).unwrap(), ours);
+        let before = r#"{"authserv_id":"mx","dmarc":"pass","dmarc_from":"acme.example","spf":null,"spf_mailfrom":null,
+            "dkim":[],"submitted_by":null,"evidence":"mx; dmarc=pass"}"#;
+        let old: Authentication = serde_json::from_str(before).unwrap();
+        assert_eq!(old.proves(&olivia).as_deref(), Some("dmarc=pass for acme.example, says mx"));
     }
 
     #[test]

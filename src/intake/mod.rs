@@ -30,6 +30,7 @@ use crate::domain::workflow::Workflow;
 use crate::engine::{Engine, EngineError};
 use crate::mailbox::MailboxError;
 use crate::rules::RuleSet;
+use crate::senders::Verifier;
 use crate::store::StoreError;
 
 pub use hold::{Leave, Resumed};
@@ -64,6 +65,8 @@ pub struct Intake {
     /// Room for fetched bytes that are not committed, over all mailboxes: `limits.in_flight_bytes` in KiB.
     room: Arc<Semaphore>,
     room_kib: u32,
+    /// None when no mailbox wants senders verified by ourselves.
+    verifier: Option<Arc<Verifier>>,
 }
 
 impl Intake {
@@ -71,7 +74,12 @@ impl Intake {
         let hands = std::thread::available_parallelism().map_or(1, usize::from);
         let room_kib = u32::try_from(limits.in_flight_bytes / 1024).unwrap_or(u32::MAX).clamp(1, 1 << 22);
         let (hands, room) = (Arc::new(Semaphore::new(hands)), Arc::new(Semaphore::new(room_kib as usize)));
-        Self { engine, limits, mailboxes, behaviour, hands, room, room_kib }
+        Self { engine, limits, mailboxes, behaviour, hands, room, room_kib, verifier: None }
+    }
+
+    /// With what verifies senders ourselves.
+    pub fn verifying(self, verifier: Option<Verifier>) -> Self {
+        Self { verifier: verifier.map(Arc::new), ..self }
     }
 
     /// A configured mailbox by its name.

@@ -11,13 +11,15 @@ use super::window::size_of;
 use super::{Intake, IntakeError, filing, guard, recipient};
 use crate::blob::Unsynced;
 use crate::config::sections::{Limits, Mailbox};
+use crate::config::senders::Verify;
 use crate::domain::crash;
 use crate::domain::event::sha256_hex;
-use crate::domain::message::Message;
+use crate::domain::message::{Authentication, Message};
 use crate::domain::verdict::{Decision, Severity, Verdict};
 use crate::engine::Engine;
 use crate::mailbox::MailboxError;
 use crate::mime::{self, Unparsable};
+use crate::senders::Verifier;
 use crate::store::messages::MessageRow;
 use crate::store::renumbered;
 
@@ -74,6 +76,7 @@ pub(super) struct Reader {
     hands: Arc<Semaphore>,
     /// Whether the folder had another UIDVALIDITY before.
     is_renumbered: bool,
+    verifier: Option<Arc<Verifier>>,
 }
 
 impl Intake {
@@ -84,6 +87,7 @@ impl Intake {
             mailbox: Arc::new(mailbox.clone()),
             hands: Arc::clone(&self.hands),
             is_renumbered,
+            verifier: self.verifier.clone(),
         }
     }
 }
@@ -133,7 +137,7 @@ impl Reader {
         let content = if size_bytes > limit_bytes {
             closed(too_large(size_bytes, limit_bytes))
         } else {
-            match self.parse(raw.clone()).await? {
+            match self.parse(raw.clone(), None).await? {
                 Ok(message) => {
                     // Whose it is decides where its bytes lie; what cannot be read is the mailbox's own customer's.
                     row.customer = self.customer_of(&row.customer, &message).await?;
@@ -159,15 +163,32 @@ impl Reader {
         Ok(found.map_or_else(|_| own.to_owned(), str::to_owned))
     }
 
-    /// Parses off the async threads: a large message takes processor time.
-    pub async fn parse(&self, raw: Bytes) -> Result<Result<Message, Unparsable>, IntakeError> {
-        let (limits, mailbox) = (self.limits.clone(), Arc::clone(&self.mailbox));
-        let _hand = self.hands.acquire().await.map_err(|_| stopped())?;
-        tokio::task::spawn_blocking(move || {
-            mime::parse(&raw, &mime::Options { limits: &limits, authserv_ids: &mailbox.authserv_ids })
-        })
-        .await
-        .map_err(|error| IntakeError::Message(format!("parse the message: {error}")))
+    /// Parses, and verifies the sender where the mailbox wants it. What was verified `at_arrival` stands: keys and hosts
+    /// change.
+    pub async fn parse(
+        &self,
+        raw: Bytes,
+        at_arrival: Option<Authentication>,
+    ) -> Result<Result<Message, Unparsable>, IntakeError> {
+        let (limits, mailbox, bytes) = (self.limits.clone(), Arc::clone(&self.mailbox), raw.clone());
+        let hand = self.hands.acquire().await.map_err(|_| stopped())?;
+        // Off the async threads: a large message takes processor time.
+        let parsed = tokio::task::spawn_blocking(move || {
+            mime::parse(&bytes, &mime::Options { limits: &limits, authserv_ids: &mailbox.authserv_ids })
+        });
+        let parsed = parsed.await.map_err(|error| IntakeError::Message(format!("parse the message: {error}")))?;
+        drop(hand);
+        let mut message = match parsed {
+            Ok(message) => message,
+            Err(why) => return Ok(Err(why)),
+        };
+        let known = at_arrival.filter(|known| known.locally && self.mailbox.verify == Verify::Locally);
+        match (known, &self.verifier) {
+            (Some(known), _) if message.authentication.authserv_id.is_none() => message.authentication = known,
+            (None, Some(verifier)) => verifier.complete(&raw, &mut message, &self.mailbox).await,
+            _ => {}
+        }
+        Ok(Ok(message))
     }
 }
 

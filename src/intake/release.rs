@@ -19,7 +19,7 @@ use crate::domain::verdict::{Decision, Disposition, Explanation, Verdict};
 use crate::domain::workflow::Workflow;
 use crate::store::messages::{self, MessageRow};
 use crate::store::quarantine::{self, Disposed, Outcome};
-use crate::store::{Tx, events, people};
+use crate::store::{Tx, events, people, reports};
 
 /// What an attempt to release a message came to.
 #[derive(Debug)]
@@ -183,7 +183,9 @@ impl Intake {
         if row.raw_sha256.as_ref().is_some_and(|kept| *kept != sha256_hex(&raw)) {
             return Ok(Err("its stored bytes are not those that came: their hash differs".into()));
         }
-        let parsed = self.reader(mailbox, false).parse(raw.into()).await?;
+        let at_arrival = reports::facts(&mut self.engine.store.read().await?, row.id).await?;
+        let at_arrival = at_arrival.map(|message| message.authentication);
+        let parsed = self.reader(mailbox, false).parse(raw.into(), at_arrival).await?;
         Ok(parsed.map_err(|why| format!("it cannot be read: {}: {}", why.reason, why.details)))
     }
 

@@ -35,6 +35,11 @@ pub fn explain(picture: &MessagePicture) -> String {
         told.push_str(&format!("It was heard as {choice} from {who}; effect: {}.\n", answer.effect));
         told.push_str(&format!("The sender was verified so: {}.\n", text::one_line(&answer.verified)));
     }
+    let verified = picture.mail.as_ref().map(|mail| &mail.authentication).filter(|known| known.locally);
+    if let Some(evidence) = verified.and_then(|known| known.evidence.as_ref()) {
+        told.push_str("\nWHAT WE VERIFIED OF ITS SENDER\n");
+        told.extend(evidence.lines().map(|line| format!("  {}\n", text::one_line(line))));
+    }
     if let Some(explanation) = &row.explanation {
         told.push_str(&why(picture, explanation));
     }

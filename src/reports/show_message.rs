@@ -36,6 +36,8 @@ pub fn show(picture: &MessagePicture, width: Option<u16>) -> String {
         lines.extend(mail.date.map(|at| ("date", text::instant(at))));
         let proven = mail.author().and_then(|author| mail.authentication.proves(author));
         lines.push(("sender", proven.unwrap_or_else(|| "not proven by anybody we trust".into())));
+        let evidence = mail.authentication.evidence.iter().flat_map(|text| text.lines());
+        lines.extend(evidence.map(|line| ("evidence", text::one_line(line))));
         lines.extend(mail.automatic.map(|kind| ("automatic", kind.to_string())));
         lines.extend(mail.defects.iter().map(|defect| ("defect", text::one_line(defect))));
     }

@@ -122,7 +122,7 @@ pub const FACTS: &[(&str, &str)] = &[
 impl Facts {
     pub fn gather(message: &Message, around: &Surroundings<'_>) -> Self {
         let author = message.author();
-        let trusted = message.authentication.authserv_id.is_some();
+        let trusted = message.authentication.by().is_some();
         let authentication = &message.authentication;
         let customer = around.customer;
         let speaking = author.and_then(|author| customer.suppliers.iter().find(|s| s.speaks_from(author)));

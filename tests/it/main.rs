@@ -35,6 +35,7 @@ mod repeats;
 mod retention;
 mod review;
 mod rig;
+mod senders;
 mod state;
 mod store_contract;
 mod store_holds;

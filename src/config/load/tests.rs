@@ -143,6 +143,12 @@ fn values_that_cannot_work_are_refused() {
     check(&IMAP.replace("\"acme\"", "\"../acme\""), &["`../acme` is no name", "prod.toml:4:12"]);
     check(&format!("{IMAP}tls = \"none\""), &["imap.acme.example unencrypted", "prod.toml:10:7"]);
     check(&format!("{IMAP}command_timeout = \"0s\""), &["0 would stop everything"]);
+    check(&format!("{IMAP}received_by = [\"mx.example\"]"), &["of no use without `verify`", "prod.toml:10:15"]);
+    let local = format!("{IMAP}verify = \"locally\"\n");
+    check(&format!("{local}received_by = [\"by mx\"]"), &["`by mx` is no host name", "prod.toml:11:15"]);
+    check(&format!("{IMAP}verify = \"yes\""), &["`yes` is none of: no, locally", "prod.toml:10:10"]);
+    check("[dns]\nnameservers = [\"ns.example\"]", &["`ns.example` is no name server", "prod.toml:2:15"]);
+    check("[dns]\ntimeout = \"0s\"", &["0 would stop everything", "prod.toml:2:11"]);
     check("[web]\nlisten = \"nowhere\"", &["`nowhere` is no address to listen on", "prod.toml:2:10"]);
     check("[web]\nbase_url = \"https://a.example/\"", &["links cannot be added", "slash at the end"]);
     check("[web]\nbase_url = \"a.example\"", &["no web address", "https://"]);
@@ -322,7 +328,8 @@ fn base_shows_every_key_and_no_other() {
 
 /// Every field in the source of the sections, as a file names it.
 fn keys_of_sections() -> Vec<String> {
-    let source = concat!(include_str!("../sections.rs"), include_str!("../quarantine.rs"));
+    let source =
+        concat!(include_str!("../sections.rs"), include_str!("../quarantine.rs"), include_str!("../senders.rs"));
     let field =
         regex::Regex::new(r"(?m)^\s+(?:pub )?([a-z_]+): [A-Z a-z0-9<>]+,$|^    Directory \{ (path): PathBuf \},$")
             .unwrap();
