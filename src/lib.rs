@@ -5,6 +5,7 @@ pub mod domain;
 
 pub mod blob;
 pub mod mailbox;
+pub mod malware;
 pub mod mime;
 pub mod notify;
 pub mod rules;

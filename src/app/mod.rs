@@ -25,6 +25,7 @@ use crate::domain::token::TokenKey;
 use crate::domain::workflow::nearest;
 use crate::engine::Engine;
 use crate::intake::{Behaviour, Intake};
+use crate::malware::Scanner;
 use crate::mime;
 use crate::notify::templates::Templates;
 use crate::notify::{Media, compose, email};
@@ -201,9 +202,10 @@ impl App {
             base_url: config.web.base_url.clone(),
             mailboxes: ReplyAddress::of(&mailboxes),
         });
-        let verifier = Verifier::of(&config)?;
-        let intake = Intake::new(Arc::clone(&engine), config.limits.clone(), mailboxes, behaviour);
-        let intake = Arc::new(intake.verifying(verifier));
+        let intake = Intake::new(Arc::clone(&engine), config.limits.clone(), mailboxes, behaviour)
+            .verifying(Verifier::of(&config)?)
+            .scanning(config.malware.as_ref().map(Scanner::new));
+        let intake = Arc::new(intake);
         let app = Self { config, secrets, engine, intake, delivery, customers };
         app.import_strangers().await?;
         Ok(app)

@@ -164,6 +164,10 @@ impl Checks<'_> {
             let mend = "write at least 1s; leave it out to keep them for good";
             self.say(&["quarantine", "keep"], "discarded messages would be gone at once", mend);
         }
+        if let Some(malware) = &config.malware {
+            self.positive(&["malware", "timeout"], malware.timeout.secs);
+            self.positive(&["malware", "at_once"], malware.at_once);
+        }
         self.positive(&["engine", "workers"], config.engine.workers);
         self.positive(&["engine", "lease"], config.engine.lease.secs);
         self.positive(&["engine", "tick"], config.engine.tick.secs);

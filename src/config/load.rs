@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use super::checks;
 use super::diagnostic::Diagnostic;
 use super::located::{Located, Part};
+use super::malware::{Clamd, Malware};
 use super::sections::{Config, Mailbox, Source, Store, Transport};
 use crate::domain::workflow::nearest;
 
@@ -27,6 +28,7 @@ const SECTIONS: &[&str] = &[
     "limits",
     "quarantine",
     "dns",
+    "malware",
     "engine",
     "aws",
     "log",
@@ -70,6 +72,7 @@ pub fn load(file: &Path) -> Result<Loaded, Vec<Diagnostic>> {
         limits: section(&located, "limits", &mut told),
         quarantine: section(&located, "quarantine", &mut told),
         dns: section(&located, "dns", &mut told),
+        malware: section(&located, "malware", &mut told),
         engine: section(&located, "engine", &mut told),
         aws: section(&located, "aws", &mut told),
         log: section(&located, "log", &mut told),
@@ -134,6 +137,9 @@ fn resolve(config: &mut Config, directory: &Path) {
         Transport::Sendmail { command } if command.components().count() > 1 => under(command),
         Transport::Sendmail { .. } => {}
         Transport::Directory { path } => under(path),
+    }
+    if let Some(Malware { clamd: Clamd::Unix(path), .. }) = &mut config.malware {
+        under(path);
     }
     under(&mut config.engine.post_directory);
 }

@@ -4,6 +4,7 @@ mod checks;
 pub mod diagnostic;
 pub mod load;
 pub mod located;
+pub mod malware;
 pub mod people;
 pub mod quarantine;
 pub mod recipients;

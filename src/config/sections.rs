@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::malware::Malware;
 use super::quarantine::Quarantine;
 use super::recipients::{Recipients, UnknownRecipient};
 use super::secret::SecretRef;
@@ -34,6 +35,7 @@ pub struct Config {
     pub quarantine: Quarantine,
     #[serde(default)]
     pub dns: Dns,
+    pub malware: Option<Malware>,
     #[serde(default)]
     pub engine: Engine,
     #[serde(default)]

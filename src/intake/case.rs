@@ -149,7 +149,7 @@ impl Intake {
         for mail in mails {
             let row = &mail.row;
             judged.push(match &mail.content {
-                Ok(Content::Mail(message)) => {
+                Ok(Content::Mail { message, infected }) => {
                     let customer = match before.customers.entry(&row.customer) {
                         Entry::Occupied(known) => Arc::clone(known.get()),
                         Entry::Vacant(new) => {
@@ -159,7 +159,7 @@ impl Intake {
                     };
                     let mut case = self.know(&mut tx, mailbox, row, message, customer).await?;
                     before.recall(&mut case);
-                    let decision = self.decide(&case);
+                    let decision = infected.as_deref().cloned().unwrap_or_else(|| self.decide(&case));
                     before.remember(&case, &decision);
                     (Known::Mail(Box::new(case)), decision)
                 }

@@ -35,7 +35,8 @@ pub fn part_paths(
     message.parts.iter().map(path).collect()
 }
 
-fn is_written(part: &Part) -> bool {
+/// Whether a part is written on its own, to be handed on.
+pub fn is_written(part: &Part) -> bool {
     matches!(part.role, PartRole::Document | PartRole::NeedsPassword)
 }
 

@@ -17,6 +17,7 @@ mod recipient;
 mod release;
 mod renumbered;
 mod retention;
+mod scan;
 mod watch;
 mod window;
 
@@ -29,6 +30,7 @@ use crate::config::sections::{Limits, Mailbox};
 use crate::domain::workflow::Workflow;
 use crate::engine::{Engine, EngineError};
 use crate::mailbox::MailboxError;
+use crate::malware::{ScanError, Scanner};
 use crate::rules::RuleSet;
 use crate::senders::Verifier;
 use crate::store::StoreError;
@@ -67,6 +69,8 @@ pub struct Intake {
     room_kib: u32,
     /// None when no mailbox wants senders verified by ourselves.
     verifier: Option<Arc<Verifier>>,
+    /// None: nothing is scanned.
+    scanner: Option<Arc<Scanner>>,
 }
 
 impl Intake {
@@ -74,12 +78,17 @@ impl Intake {
         let hands = std::thread::available_parallelism().map_or(1, usize::from);
         let room_kib = u32::try_from(limits.in_flight_bytes / 1024).unwrap_or(u32::MAX).clamp(1, 1 << 22);
         let (hands, room) = (Arc::new(Semaphore::new(hands)), Arc::new(Semaphore::new(room_kib as usize)));
-        Self { engine, limits, mailboxes, behaviour, hands, room, room_kib, verifier: None }
+        Self { engine, limits, mailboxes, behaviour, hands, room, room_kib, verifier: None, scanner: None }
     }
 
     /// With what verifies senders ourselves.
     pub fn verifying(self, verifier: Option<Verifier>) -> Self {
         Self { verifier: verifier.map(Arc::new), ..self }
+    }
+
+    /// With what looks for malware.
+    pub fn scanning(self, scanner: Option<Scanner>) -> Self {
+        Self { scanner: scanner.map(Arc::new), ..self }
     }
 
     /// A configured mailbox by its name.
@@ -110,6 +119,8 @@ pub enum IntakeError {
     Blob(#[from] BlobError),
     #[error(transparent)]
     Engine(#[from] EngineError),
+    #[error(transparent)]
+    Scan(#[from] ScanError),
     #[error("{0}")]
     Message(String),
 }
@@ -123,6 +134,7 @@ impl IntakeError {
             // A store that refuses refuses every message: quarantining and flagging them one by one would lose their bytes.
             Self::Blob(error) => !matches!(error, BlobError::BadPath { .. } | BlobError::NotFound { .. }),
             Self::Engine(error) => error.is_transient(),
+            Self::Scan(error) => error.is_away(),
             Self::Message(_) => false,
         }
     }

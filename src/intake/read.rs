@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::case::answered;
 use super::window::size_of;
-use super::{Intake, IntakeError, filing, guard, recipient};
+use super::{Intake, IntakeError, filing, guard, recipient, scan};
 use crate::blob::Unsynced;
 use crate::config::sections::{Limits, Mailbox};
 use crate::config::senders::Verify;
@@ -18,6 +18,7 @@ use crate::domain::message::{Authentication, Message};
 use crate::domain::verdict::{Decision, Severity, Verdict};
 use crate::engine::Engine;
 use crate::mailbox::MailboxError;
+use crate::malware::Scanner;
 use crate::mime::{self, Unparsable};
 use crate::senders::Verifier;
 use crate::store::messages::MessageRow;
@@ -35,18 +36,15 @@ pub(super) struct Taken {
 
 /// What came of reading a message.
 pub(super) enum Content {
-    Mail(Box<Message>),
+    Mail {
+        message: Box<Message>,
+        /// What ends it before any guard or rule.
+        infected: Option<Box<Decision>>,
+    },
     /// Its bytes were dealt with under another UIDVALIDITY of the folder; they are not stored again.
-    Renumbered {
-        raw_sha256: String,
-        size_bytes: u64,
-    },
+    Renumbered { raw_sha256: String, size_bytes: u64 },
     /// It cannot be looked into: gone, too large, unreadable. That decides it.
-    Closed {
-        decision: Box<Decision>,
-        raw_sha256: Option<String>,
-        size_bytes: u64,
-    },
+    Closed { decision: Box<Decision>, raw_sha256: Option<String>, size_bytes: u64 },
 }
 
 impl Taken {
@@ -60,7 +58,7 @@ impl Taken {
     /// The hash by which repeats of a mail are known; none when it could not be read.
     pub fn stable_sha256(&self) -> Option<&str> {
         match &self.content {
-            Ok(Content::Mail(message)) => Some(&message.stable_sha256),
+            Ok(Content::Mail { message, .. }) => Some(&message.stable_sha256),
             _ => None,
         }
     }
@@ -77,6 +75,7 @@ pub(super) struct Reader {
     /// Whether the folder had another UIDVALIDITY before.
     is_renumbered: bool,
     verifier: Option<Arc<Verifier>>,
+    pub scanner: Option<Arc<Scanner>>,
 }
 
 impl Intake {
@@ -88,6 +87,7 @@ impl Intake {
             hands: Arc::clone(&self.hands),
             is_renumbered,
             verifier: self.verifier.clone(),
+            scanner: self.scanner.clone(),
         }
     }
 }
@@ -137,13 +137,20 @@ impl Reader {
         let content = if size_bytes > limit_bytes {
             closed(too_large(size_bytes, limit_bytes))
         } else {
+            let mut infected = self.scan(&raw).await?;
             match self.parse(raw.clone(), None).await? {
-                Ok(message) => {
+                Ok(mut message) => {
+                    if infected.is_none() {
+                        infected = self.scan_parts(&message).await?;
+                    }
+                    if infected.is_some() {
+                        scan::withhold(&mut message);
+                    }
                     // Whose it is decides where its bytes lie; what cannot be read is the mailbox's own customer's.
                     row.customer = self.customer_of(&row.customer, &message).await?;
-                    Content::Mail(Box::new(message))
+                    Content::Mail { message: Box::new(message), infected: infected.map(Box::new) }
                 }
-                Err(why) => closed(unparsable(&why)),
+                Err(why) => closed(infected.unwrap_or_else(|| unparsable(&why))),
             }
         };
         let path = filing::raw_path(&row.customer, row.transaction_id);

@@ -183,10 +183,18 @@ impl Intake {
         if row.raw_sha256.as_ref().is_some_and(|kept| *kept != sha256_hex(&raw)) {
             return Ok(Err("its stored bytes are not those that came: their hash differs".into()));
         }
+        let reader = self.reader(mailbox, false);
+        if let Some(reason) = reader.scan_again(row, &raw).await? {
+            return Ok(Err(reason));
+        }
         let at_arrival = reports::facts(&mut self.engine.store.read().await?, row.id).await?;
         let at_arrival = at_arrival.map(|message| message.authentication);
-        let parsed = self.reader(mailbox, false).parse(raw.into(), at_arrival).await?;
-        Ok(parsed.map_err(|why| format!("it cannot be read: {}: {}", why.reason, why.details)))
+        let message = match reader.parse(raw.into(), at_arrival).await? {
+            Ok(message) => message,
+            Err(why) => return Ok(Err(format!("it cannot be read: {}: {}", why.reason, why.details))),
+        };
+        let infected = reader.scan_parts(&message).await?;
+        Ok(infected.map_or(Ok(message), |decision| Err(decision.reason)))
     }
 
     /// The usual inputs, as far as they are known and the workflow takes them.

@@ -120,6 +120,18 @@ impl TestApp {
         Self::with(&[&[("countersign.toml", config.as_str())], files].concat()).await
     }
 
+    /// The product built anew on the same state, without a section at the end of which `[engine]` stands.
+    pub async fn rebuilt_without(&self, section: &str) -> App {
+        let file = self.path("countersign.toml");
+        let config = std::fs::read_to_string(&file).expect("read the configuration");
+        let (before, rest) = config.split_once(section).expect("the section");
+        let (_, after) = rest.split_once("[engine]").expect("the next section");
+        std::fs::write(&file, format!("{before}[engine]{after}")).expect("write the configuration");
+        let checked = app::check(&file).unwrap_or_else(|told| panic!("{}", app::listed(&told)));
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_countersign"));
+        App::build(checked, Parts { clock: Arc::new(self.clock.clone()), program }).await.expect("build the product")
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }

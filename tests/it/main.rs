@@ -21,6 +21,7 @@ mod kill;
 mod ledger;
 mod mailbox;
 mod mailbox_faults;
+mod malware;
 mod migrations;
 mod outgoing;
 mod pages;

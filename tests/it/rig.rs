@@ -87,6 +87,16 @@ pub fn moto_url() -> String {
     setting("CS_RIG_MOTO_URL")
 }
 
+/// clamd over TCP; it knows the EICAR test string and takes streams of 2 MiB at most.
+pub fn clamd_port() -> u16 {
+    port("CS_RIG_CLAMD_PORT")
+}
+
+/// The same over a Unix socket.
+pub fn clamd_socket() -> String {
+    setting("CS_RIG_CLAMD_SOCKET")
+}
+
 /// WebDriver; see `browser.rs`.
 pub fn chromedriver_url() -> String {
     setting("CS_RIG_CHROMEDRIVER_URL")

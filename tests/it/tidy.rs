@@ -10,7 +10,7 @@ use reader::{File, words};
 /// config may use the words of the domain. Files directly in `src/` are the roof and may use everything.
 const FLOORS: [&[&str]; 9] = [
     &["domain", "config"],
-    &["store", "blob", "mime", "mailbox", "rules", "notify", "senders"],
+    &["store", "blob", "mime", "mailbox", "malware", "rules", "notify", "senders"],
     &["agents"],
     &["engine"],
     &["people", "delivery", "reports"],

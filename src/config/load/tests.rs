@@ -289,6 +289,25 @@ fn machines_on_one_database_must_share_the_key_of_their_links() {
     check(text, &["prod.toml:2:7", "the key of links is missing", "add `secret ="]);
 }
 
+#[test]
+fn malware_is_scanned_for_where_a_clamd_is_named() {
+    assert!(accept("").malware.is_none());
+    let malware = accept("[malware]\nclamd = \"tcp://127.0.0.1:3310\"").malware.unwrap();
+    assert_eq!((malware.clamd.to_string().as_str(), malware.timeout.secs), ("tcp://127.0.0.1:3310", 150));
+    let (directory, loaded) = load_files(&[("prod.toml", "[malware]\nclamd = \"unix:run/clamd\"")]);
+    let clamd = loaded.unwrap().config.malware.unwrap().clamd.to_string();
+    assert_eq!(clamd, format!("unix:{}/run/clamd", directory.path().display()));
+    check("[malware]", &["`clamd` is missing", "add `clamd = …`"]);
+    check(
+        "[malware]\nclamd = \"localhost:3310\"",
+        &["prod.toml:2:9", "no place of a clamd", "write tcp://HOST:PORT or"],
+    );
+    let with = |line: &str| format!("[malware]\nclamd = \"unix:/c\"\n{line}");
+    check(&with("timeout = \"0s\""), &["prod.toml:3:11", "write at least 1"]);
+    check(&with("at_once = 0"), &["prod.toml:3:11", "write at least 1"]);
+    check(&with("at_one = 3"), &["did you mean `at_once`?"]);
+}
+
 /// The file in the repository that shows every key.
 const BASE: &str = include_str!("../../../config/base.toml");
 
@@ -328,8 +347,12 @@ fn base_shows_every_key_and_no_other() {
 
 /// Every field in the source of the sections, as a file names it.
 fn keys_of_sections() -> Vec<String> {
-    let source =
-        concat!(include_str!("../sections.rs"), include_str!("../quarantine.rs"), include_str!("../senders.rs"));
+    let source = concat!(
+        include_str!("../sections.rs"),
+        include_str!("../quarantine.rs"),
+        include_str!("../senders.rs"),
+        include_str!("../malware.rs")
+    );
     let field =
         regex::Regex::new(r"(?m)^\s+(?:pub )?([a-z_]+): [A-Z a-z0-9<>]+,$|^    Directory \{ (path): PathBuf \},$")
             .unwrap();
