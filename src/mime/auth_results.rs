@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use crate::domain::message::{AuthResult, Authentication};
 
-use super::fields::Field;
+use super::fields::{Field, clean_line};
 
 /// Longest field that is read.
 const FIELD_CHARS: usize = 16 << 10;
@@ -21,7 +21,7 @@ pub fn read(fields: &[Field], authserv_ids: &[String]) -> Authentication {
     };
     let mut found = Authentication::default();
     let mut spoken: HashSet<String> = HashSet::new();
-    let mut evidence: Vec<&str> = vec![];
+    let mut evidence: Vec<String> = vec![];
     for field in fields {
         match believed(field) {
             Some((id, statements)) => {
@@ -33,7 +33,7 @@ pub fn read(fields: &[Field], authserv_ids: &[String]) -> Authentication {
                 found.authserv_id = Some(id);
                 spoken.extend(statements.iter().map(|statement| statement.method.clone()));
                 statements.into_iter().for_each(|statement| take(&mut found, statement));
-                evidence.push(&field.value);
+                evidence.push(clean_line(&field.value));
                 if says_nothing {
                     // `none` speaks of every method.
                     break;
@@ -91,7 +91,8 @@ fn parse(value: &str) -> Option<(String, Vec<Statement>)> {
     if value.len() > FIELD_CHARS {
         return None;
     }
-    let tokens = tokens(value)?;
+    // Control characters are no part of the grammar, and a database refuses NUL.
+    let tokens = tokens(&clean_line(value))?;
     let mut sections = tokens.split(|token| *token == Token::Semicolon);
     let id = match sections.next()? {
         [Token::Word(id)] => id,

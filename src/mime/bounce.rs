@@ -25,6 +25,7 @@ pub fn read(delivery_status: &[u8], of: Vec<String>) -> Bounce {
         let status = group.value("status").split([' ', '(']).next().unwrap_or("").to_owned();
         let fails = action == "failed";
         if found.is_none() || fails {
+            let (action, status) = (clean_line(&action), clean_line(&status));
             found = Some(Bounce { of: vec![], recipient: recipient.and_then(|f| address(&f.value)), action, status });
         }
         if fails {
@@ -57,6 +58,13 @@ mod tests {
             status: "5.1.1".into(),
         };
         assert_eq!(read(status, vec!["m@x".into()]), expected);
+    }
+
+    #[test]
+    fn control_characters_are_no_part_of_a_status() {
+        let found = read(b"Final-Recipient: rfc822; a\0@b.example\nAction: fai\0led\nStatus: \0\x055.1.1\n", vec![]);
+        let expected = ("fai led".into(), "5.1.1".into(), Some("a @b.example".into()));
+        assert_eq!((found.action, found.status, found.recipient), expected);
     }
 
     #[test]

@@ -39,6 +39,11 @@ impl Budget {
         }
     }
 
+    /// Pays for bytes that were written in vain, as far as there are any left.
+    pub fn waste(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
     /// Pays for one part, multipart or member.
     pub fn take_part(&mut self) -> bool {
         let paid = self.parts > 0;

@@ -72,6 +72,9 @@ fn open_zip(walk: &mut Walk, content: &[u8], place: &Place) -> Result<(), String
     }
     for index in 0..archive.len() {
         let Ok(entry) = archive.by_index_raw(index) else {
+            if !walk.pays_part() {
+                return Ok(());
+            }
             walk.refuse(None, "is a damaged zip member", place);
             continue;
         };
@@ -90,23 +93,33 @@ fn open_zip(walk: &mut Walk, content: &[u8], place: &Place) -> Result<(), String
             walk.file(File { role: Some(PartRole::NeedsPassword), ..File::member(name, vec![]) }, place);
             continue;
         }
-        match unpack(&mut archive, index, walk.budget.unpacked_limit(packed)) {
-            Ok(bytes) if walk.budget.take_bytes(bytes.len()) => walk.file(File::member(name, bytes), place),
-            Ok(_) => walk.refuse(name, "is larger than what may still be unpacked", place),
-            Err(why) => walk.refuse(name, &why, place),
+        let mut bytes = vec![];
+        let done = unpack(&mut archive, index, walk.budget.unpacked_limit(packed), &mut bytes);
+        match done {
+            Ok(()) if walk.budget.take_bytes(bytes.len()) => walk.file(File::member(name, bytes), place),
+            Ok(()) => walk.refuse(name, "is larger than what may still be unpacked", place),
+            Err(why) => {
+                // Many members that each go too far would cost without end: members may share their packed bytes.
+                walk.budget.waste(bytes.len() as u64);
+                walk.refuse(name, &why, place);
+            }
         }
     }
     Ok(())
 }
 
-/// The bytes of one member; whatever the directory says, no more than `limit` are written.
-fn unpack(archive: &mut ZipArchive<Cursor<&[u8]>>, index: usize, limit: u64) -> Result<Vec<u8>, String> {
+/// Writes the bytes of one member; whatever the directory says, no more than `limit` are written.
+fn unpack(
+    archive: &mut ZipArchive<Cursor<&[u8]>>,
+    index: usize,
+    limit: u64,
+    bytes: &mut Vec<u8>,
+) -> Result<(), String> {
     let member = archive.by_index(index).map_err(|error| format!("cannot be unzipped: {error}"))?;
-    let mut bytes = vec![];
     let mut bounded = member.take(limit.saturating_add(1));
-    bounded.read_to_end(&mut bytes).map_err(|error| format!("cannot be unzipped: {error}"))?;
+    bounded.read_to_end(bytes).map_err(|error| format!("cannot be unzipped: {error}"))?;
     if bytes.len() as u64 > limit {
         return Err("unpacks to more than is allowed".into());
     }
-    Ok(bytes)
+    Ok(())
 }

@@ -6,18 +6,28 @@ use super::names;
 
 /// Bytes looked at when text is told from binary.
 const SAMPLE: usize = 64 << 10;
+/// A compound file (MS-CFB, 2.2): office files of old, encrypted ones of today, saved mails, installers.
+const OLE: &[u8] = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1";
+/// Stream of an encrypted office file (MS-OFFCRYPTO, 2.3.4.4), in UTF-16.
+const ENCRYPTED_PACKAGE: &[u8] = b"E\0n\0c\0r\0y\0p\0t\0e\0d\0P\0a\0c\0k\0a\0g\0e\0";
+/// Streams of a mail saved by Outlook (MS-OXMSG, 2.1).
+const SAVED_MAIL: &[u8] = b"_\0_\0s\0u\0b\0s\0t\0g\x001\0.\x000\0_\0";
 
 /// What a part's content is. `declared` is its Content-Type in lower case, `name` its file name.
 pub fn kind_of(content: &[u8], declared: &str, name: Option<&str>) -> PartKind {
-    let start = &content[..content.len().min(1024)];
-    if find(start, b"%PDF-").is_some() {
-        return PartKind::Pdf;
-    }
+    // A container may hold a PDF as it is, so near its beginning that it would pass for one.
     if content.starts_with(b"PK\x03\x04") || content.starts_with(b"PK\x05\x06") {
         return zip_kind(content);
     }
     if content.starts_with(b"\x78\x9f\x3e\x22") {
         return PartKind::Tnef;
+    }
+    let start = &content[..content.len().min(1024)];
+    if find(start, b"%PDF-").is_some() {
+        return PartKind::Pdf;
+    }
+    if content.starts_with(OLE) {
+        return ole_kind(content);
     }
     if let Some(text) = as_text(content) {
         return text_kind(&text, declared, name);
@@ -53,8 +63,7 @@ pub fn is_encrypted(content: &[u8], kind: PartKind) -> bool {
         }
         return false;
     }
-    const ENCRYPTED_PACKAGE: &[u8] = b"E\0n\0c\0r\0y\0p\0t\0e\0d\0P\0a\0c\0k\0a\0g\0e\0";
-    content.starts_with(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1") && find(content, ENCRYPTED_PACKAGE).is_some()
+    content.starts_with(OLE) && find(content, ENCRYPTED_PACKAGE).is_some()
 }
 
 /// Whether bytes that were declared as text may be read as text although some of them are none.
@@ -76,6 +85,17 @@ pub fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
         at += 1;
     }
     None
+}
+
+/// `infer` takes every compound file that it does not know for an installer.
+fn ole_kind(content: &[u8]) -> PartKind {
+    match infer::get(content).map(|found| found.extension()) {
+        Some("doc") => PartKind::Word,
+        Some("xls") => PartKind::Sheet,
+        Some("ppt") => PartKind::Other,
+        _ if find(content, ENCRYPTED_PACKAGE).is_some() || find(content, SAVED_MAIL).is_some() => PartKind::Other,
+        _ => PartKind::Executable,
+    }
 }
 
 fn zip_kind(content: &[u8]) -> PartKind {
@@ -212,6 +232,11 @@ mod tests {
         check(b"\x78\x9f\x3e\x22\0\0", "application/octet-stream", "winmail.dat", PartKind::Tnef);
         check(b"\x89PNG\r\n\x1a\n\0\0", "application/pdf", "a.pdf", PartKind::Image);
         check(b"\xff\xfe<\0?\0x\0m\0l\0 \0", "text/xml", "a.xml", PartKind::Xml);
+        check(b"PK\x03\x04stored as it is: %PDF-1.4", "application/zip", "a.zip", PartKind::Zip);
+        check(b"\x78\x9f\x3e\x22\0 %PDF-1.4", "application/octet-stream", "winmail.dat", PartKind::Tnef);
+        check(&[OLE, &[0; 504], ENCRYPTED_PACKAGE].concat(), "application/vnd.ms-excel", "a.xlsx", PartKind::Other);
+        check(&[OLE, &[0; 504], SAVED_MAIL].concat(), "application/vnd.ms-outlook", "a.msg", PartKind::Other);
+        check(&[OLE, &[0; 504]].concat(), "application/octet-stream", "setup.dat", PartKind::Executable);
         check(b"PK\x03\x04rest", "application/zip", "a.zip", PartKind::Zip);
         check(b"PK\x03\x04 [Content_Types].xml xl/workbook.xml", "application/zip", "a.zip", PartKind::Sheet);
         check(b"-----BEGIN PGP SIGNATURE-----", "application/pgp-signature", "s", PartKind::Signature);
