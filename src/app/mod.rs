@@ -25,6 +25,7 @@ use crate::domain::token::TokenKey;
 use crate::domain::workflow::nearest;
 use crate::engine::Engine;
 use crate::intake::{Behaviour, Intake};
+use crate::mailbox::access::Access;
 use crate::malware::Scanner;
 use crate::mime;
 use crate::notify::templates::Templates;
@@ -38,7 +39,7 @@ use crate::store::{self, Store};
 /// Everything of one process, built and connected.
 pub struct App {
     pub config: Config,
-    pub secrets: Arc<Secrets>,
+    pub access: Arc<Access>,
     pub engine: Arc<Engine>,
     pub intake: Arc<Intake>,
     pub delivery: Arc<Delivery>,
@@ -206,7 +207,8 @@ impl App {
             .verifying(Verifier::of(&config)?)
             .scanning(config.malware.as_ref().map(Scanner::new));
         let intake = Arc::new(intake);
-        let app = Self { config, secrets, engine, intake, delivery, customers };
+        let access = Arc::new(Access::new(secrets, parts.clock));
+        let app = Self { config, access, engine, intake, delivery, customers };
         app.import_strangers().await?;
         Ok(app)
     }
@@ -241,7 +243,7 @@ impl App {
             config: self.config.clone(),
             engine: Arc::clone(&self.engine),
             intake: Arc::clone(&self.intake),
-            secrets: Arc::clone(&self.secrets),
+            access: Arc::clone(&self.access),
         }
     }
 

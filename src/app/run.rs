@@ -114,7 +114,7 @@ impl App {
     /// When their password cannot be fetched.
     pub async fn web(&self) -> anyhow::Result<Arc<Web>> {
         let password = match &self.config.web.password {
-            Some(reference) => Some(self.secrets.get(reference).await?),
+            Some(reference) => Some(self.access.secrets.get(reference).await?),
             None => None,
         };
         Ok(Arc::new(Web { engine: Arc::clone(&self.engine), password, base_url: self.config.web.base_url.clone() }))
@@ -133,10 +133,10 @@ impl App {
             let job = Job::new(mailbox.poll.as_str(), move |_, _| poked.notify_one())
                 .with_context(|| format!("poll of mailbox {}", mailbox.name))?;
             scheduler.add(job).await?;
-            let (intake, secrets, stop) = (Arc::clone(&self.intake), Arc::clone(&self.secrets), stop.clone());
+            let (intake, access, stop) = (Arc::clone(&self.intake), Arc::clone(&self.access), stop.clone());
             let mailbox = mailbox.clone();
             loops.spawn(async move {
-                intake::watch(intake, mailbox, secrets, due, stop).await;
+                intake::watch(intake, mailbox, access, due, stop).await;
                 Ok(())
             });
         }

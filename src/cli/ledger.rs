@@ -6,7 +6,7 @@ use serde_json::json;
 use super::args::ENDINGS;
 use super::{Context, Told};
 use crate::config::sections::Mailbox;
-use crate::intake::{self, Balance, IntakeError};
+use crate::intake::{Balance, IntakeError};
 use crate::reports::text;
 
 /// What can be asked of the ledger.
@@ -74,7 +74,7 @@ async fn verify(context: &Context, only: Option<&str>, json: bool) -> anyhow::Re
 }
 
 async fn balance_of(context: &Context, config: &Mailbox) -> Result<Balance, IntakeError> {
-    let mut mailbox = intake::open(config, &context.secrets).await?;
+    let mut mailbox = context.access.open(config).await?;
     context.intake.verify_ledger(config, mailbox.as_mut()).await
 }
 
@@ -82,7 +82,7 @@ async fn reconcile(context: &Context, only: Option<&str>) -> anyhow::Result<Told
     let (mut told, mut failed) = (String::new(), false);
     for config in mailboxes(context, only)? {
         let found = async {
-            let mut mailbox = intake::open(config, &context.secrets).await?;
+            let mut mailbox = context.access.open(config).await?;
             context.intake.reconcile(config, mailbox.as_mut()).await
         };
         match found.await {

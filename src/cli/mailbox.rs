@@ -8,7 +8,7 @@ use clap::builder::NonEmptyStringValueParser;
 
 use super::args::ENDINGS;
 use super::{Context, Since, Told};
-use crate::intake::{self, Leave};
+use crate::intake::Leave;
 use crate::reports::{mailboxes, text};
 use crate::store::ledger;
 
@@ -112,7 +112,7 @@ pub async fn perform(what: Mailbox, context: &Context, width: Option<u16>) -> an
 
 async fn test(context: &Context, name: &str) -> anyhow::Result<Told> {
     let config = context.intake.mailbox(name)?;
-    let mut mailbox = intake::open(config, &context.secrets).await.with_context(|| format!("open {name}"))?;
+    let mut mailbox = context.access.open(config).await.with_context(|| format!("open {name}"))?;
     let listed = mailbox.list(None).await.with_context(|| format!("list {name}"))?;
     let uid_validity = mailbox.uid_validity();
     let mut tx = context.engine.store.read().await?;

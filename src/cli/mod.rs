@@ -31,16 +31,16 @@ pub use quarantine::Quarantine;
 pub use since::Since;
 
 use crate::config::Config;
-use crate::config::secret::Secrets;
 use crate::engine::Engine;
 use crate::intake::Intake;
+use crate::mailbox::access::Access;
 
 /// What commands work with.
 pub struct Context {
     pub config: Config,
     pub engine: Arc<Engine>,
     pub intake: Arc<Intake>,
-    pub secrets: Arc<Secrets>,
+    pub access: Arc<Access>,
 }
 
 /// What a command says and how it ends.

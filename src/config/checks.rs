@@ -1,7 +1,9 @@
 //! What must hold in a configuration beyond the types of its values. Reads nothing but the configuration.
 
+mod login;
+
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use chrono::{DateTime, Utc};
 use croner::parser::{CronParser, Seconds};
@@ -9,6 +11,7 @@ use lettre::message::Mailbox as MailAddress;
 
 use super::diagnostic::Diagnostic;
 use super::located::{At, Located, Part};
+use super::oauth::is_loopback;
 use super::recipients::UnknownRecipient;
 use super::sections::{Config, Mailbox, Source, Store, Tls, Transport};
 use super::senders::{self, Verify};
@@ -53,6 +56,7 @@ impl Checks<'_> {
             if let Source::Imap(imap) = &mailbox.source {
                 self.encrypted(&at("tls"), imap.tls, &imap.host);
                 self.positive(&at("command_timeout"), imap.command_timeout.secs);
+                self.login(index, imap);
             }
         }
     }
@@ -232,10 +236,4 @@ fn parse_cron(schedule: &str) -> Result<(), String> {
     let cron = parser.parse(schedule).map_err(|error| error.to_string().trim_end_matches('.').to_owned())?;
     let start = DateTime::<Utc>::UNIX_EPOCH;
     cron.find_next_occurrence(&start, false).map(drop).map_err(|_| "it never comes".to_owned())
-}
-
-fn is_loopback(host: &str) -> bool {
-    let host = host.trim_end_matches('.');
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }

@@ -148,6 +148,9 @@ fn masked(line: &str) -> String {
 /// Whether a key, or what it is a slip of, holds a secret.
 fn is_secretive(key: &str) -> bool {
     let key = key.to_lowercase();
+    if key == "token_url" {
+        return false;
+    }
     ["pass", "pwd", "secret", "token", "credential", "access_key", "api_key", "apikey"]
         .iter()
         .any(|part| key.contains(part))
@@ -202,6 +205,8 @@ mod tests {
         check(r#"t = { user = "u", "password" = "p", port = 1 }"#, r#"t = { user = "u", "password" = "*", port = 1 }"#);
         check(r#"url = "postgres://u:pw@host/db""#, r#"url = "postgres://u:**@host/db""#);
         check(r#"password = "secret:env/IMAP""#, r#"password = "secret:env/IMAP""#);
+        check(r#"refresh_token = "hunter2""#, r#"refresh_token = "*******""#);
+        check(r#"token_url = "https://u:pw@a.example/""#, r#"token_url = "https://u:**@a.example/""#);
         check(r#"host = "imap.acme.example""#, r#"host = "imap.acme.example""#);
     }
 

@@ -58,7 +58,10 @@ pub fn load(file: &Path) -> Result<Loaded, Vec<Diagnostic>> {
         told.push(located.complain(&["mailbox"], Part::Value, "`mailbox` is no list of tables", mend));
     } else {
         for index in located.names(&["mailbox"]) {
-            let mailbox = located.take::<Mailbox>(&["mailbox", &index], Mailbox::KEYS, &mut told);
+            let mut mailbox = located.take::<Mailbox>(&["mailbox", &index], Mailbox::KEYS, &mut told);
+            if let Some(Mailbox { source: Source::Imap(imap), .. }) = &mut mailbox {
+                imap.fill_in();
+            }
             mailboxes.extend(mailbox.map(|mailbox| (index, mailbox)));
         }
     }
@@ -127,7 +130,10 @@ fn resolve(config: &mut Config, directory: &Path) {
         .for_each(under);
     for mailbox in &mut config.mailboxes {
         match &mut mailbox.source {
-            Source::Imap(imap) => imap.ca_file.iter_mut().for_each(under),
+            Source::Imap(imap) => {
+                let oauth = imap.oauth.as_mut().and_then(|oauth| oauth.ca_file.as_mut());
+                imap.ca_file.iter_mut().chain(oauth).for_each(under);
+            }
             Source::Maildir(maildir) => under(&mut maildir.path),
         }
     }

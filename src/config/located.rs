@@ -128,7 +128,8 @@ impl Located {
                 Ok(value) => return Some(value),
                 Err(error) => error,
             };
-            let message = with_known(error.inner().to_string(), also_known);
+            let bare = error.inner().to_string();
+            let message = with_known(bare.clone(), also_known);
             let mut culprit: Vec<String> = error.path().iter().filter_map(segment).collect();
             let is_missing = message.starts_with("missing field ");
             let named = message.split('`').nth(1).unwrap_or_default();
@@ -138,15 +139,20 @@ impl Located {
                 if pruned.contains(&culprit) {
                     return None;
                 }
-            } else if let Some(Value::Object(table)) = inside(&mut json, &culprit) {
-                let found = if table.contains_key(named) { Some(named.to_owned()) } else { None };
-                culprit.extend(found.or_else(|| self.blame::<T>(&json, &culprit, &message, also_known)));
+            } else {
+                while let Some(Value::Object(table)) = inside(&mut json, &culprit) {
+                    let found = if table.contains_key(named) { Some(named.to_owned()) } else { None };
+                    let Some(key) = found.or_else(|| self.blame::<T>(&json, &culprit, &message, also_known)) else {
+                        break;
+                    };
+                    culprit.push(key);
+                }
             }
             let place: Vec<&str> = at.iter().copied().chain(culprit.iter().map(String::as_str)).collect();
             // A table that stands for a word, `{ move = "Done" }`: the key is the word, and nothing is left without it.
             let is_word = message.starts_with("unknown variant ") && culprit.last().is_some_and(|key| key == named);
             let part = if is_word || message.starts_with("unknown field ") { Part::Key } else { Part::Value };
-            let (what, mend) = in_words(&message);
+            let (what, mend) = in_words(if culprit.len() > 1 { &bare } else { &message });
             told.push(self.complain(&place, part, what, mend));
             if is_word {
                 culprit.pop();

@@ -5,6 +5,7 @@ pub mod diagnostic;
 pub mod load;
 pub mod located;
 pub mod malware;
+pub mod oauth;
 pub mod people;
 pub mod quarantine;
 pub mod recipients;

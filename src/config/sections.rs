@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::malware::Malware;
+use super::oauth::{Auth, OAuth, Preset};
 use super::quarantine::Quarantine;
 use super::recipients::{Recipients, UnknownRecipient};
 use super::secret::SecretRef;
@@ -198,19 +199,14 @@ pub enum Source {
     Maildir(Maildir),
 }
 
-impl Source {
-    /// The secret that opens it; none for kinds that need none.
-    pub fn password(&self) -> Option<&SecretRef> {
-        match self {
-            Self::Imap(imap) => Some(&imap.password),
-            Self::Maildir(_) => None,
-        }
-    }
-}
-
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Imap {
+    /// What is not written is then filled in, before anybody sees it.
+    pub preset: Option<Preset>,
+    /// Whose directory at Microsoft 365.
+    pub tenant: Option<String>,
+    #[serde(default)]
     pub host: String,
     /// 993 for implicit TLS, 143 otherwise, when missing.
     #[serde(default)]
@@ -221,7 +217,10 @@ pub struct Imap {
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
     pub user: String,
-    pub password: SecretRef,
+    /// LOGIN, or PLAIN where LOGIN does not do, when missing.
+    pub auth: Option<Auth>,
+    pub password: Option<SecretRef>,
+    pub oauth: Option<Box<OAuth>>,
     #[serde(default = "inbox")]
     pub folder: String,
     /// Wait for new mail by IDLE (RFC 2177) between polls.

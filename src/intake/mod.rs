@@ -40,7 +40,7 @@ pub use inject::Injected;
 pub use ledger::{Balance, balance};
 pub use poll::Polled;
 pub use release::Released;
-pub use watch::{open, watch};
+pub use watch::watch;
 
 /// What admins write, as one set.
 #[derive(Debug)]

@@ -134,29 +134,28 @@ impl Reader {
         }
         let closed =
             |decision| Content::Closed { decision: Box::new(decision), raw_sha256: Some(sha256_hex(&raw)), size_bytes };
-        let content = if size_bytes > limit_bytes {
-            closed(too_large(size_bytes, limit_bytes))
-        } else {
-            let mut infected = self.scan(&raw).await?;
-            match self.parse(raw.clone(), None).await? {
-                Ok(mut message) => {
-                    if infected.is_none() {
-                        infected = self.scan_parts(&message).await?;
-                    }
-                    if infected.is_some() {
-                        scan::withhold(&mut message);
-                    }
-                    // Whose it is decides where its bytes lie; what cannot be read is the mailbox's own customer's.
-                    row.customer = self.customer_of(&row.customer, &message).await?;
-                    Content::Mail { message: Box::new(message), infected: infected.map(Box::new) }
-                }
-                Err(why) => closed(infected.unwrap_or_else(|| unparsable(&why))),
-            }
-        };
+        let parsed = if size_bytes > limit_bytes { None } else { Some(self.parse(raw.clone(), None).await?) };
+        if let Some(Ok(message)) = &parsed {
+            // Whose it is decides where its bytes lie; what cannot be read is the mailbox's own customer's.
+            row.customer = self.customer_of(&row.customer, message).await?;
+        }
         let path = filing::raw_path(&row.customer, row.transaction_id);
         staged.add(self.engine.blob.stage(&path, raw.clone()).await?);
         crash::point("intake.filed");
-        Ok(content)
+        let Some(parsed) = parsed else { return Ok(closed(too_large(size_bytes, limit_bytes))) };
+        let mut infected = self.scan(&raw).await?;
+        Ok(match parsed {
+            Ok(mut message) => {
+                if infected.is_none() {
+                    infected = self.scan_parts(&message).await?;
+                }
+                if infected.is_some() {
+                    scan::withhold(&mut message);
+                }
+                Content::Mail { message: Box::new(message), infected: infected.map(Box::new) }
+            }
+            Err(why) => closed(infected.unwrap_or_else(|| unparsable(&why))),
+        })
     }
 
     /// The customer to file a message under: the mailbox's own where the recipients leave it open.

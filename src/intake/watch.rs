@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{Intake, IntakeError, Polled, listing};
-use crate::config::secret::{SecretError, Secrets};
 use crate::config::sections::Mailbox as MailboxConfig;
 use crate::domain::event::Event;
-use crate::mailbox::{self, Mailbox, MailboxError};
+use crate::mailbox::Mailbox;
+use crate::mailbox::access::Access;
+use crate::mailbox::oauth::Alarm;
 use crate::store::{events, mailboxes};
 
 /// Longest pause after failures.
@@ -27,7 +28,7 @@ const MAX_TURN: Duration = Duration::from_secs(30);
 pub async fn watch(
     intake: Arc<Intake>,
     config: MailboxConfig,
-    secrets: Arc<Secrets>,
+    access: Arc<Access>,
     due: Arc<Notify>,
     shutdown: CancellationToken,
 ) {
@@ -39,7 +40,7 @@ pub async fn watch(
     let longest = (intake.engine.lease / 3).to_std().unwrap_or_default().min(MAX_TURN);
     while !shutdown.is_cancelled() {
         let turn = tokio::select! {
-            turn = turn(&intake, &config, &secrets, &mut open, &mut reconciled_at, is_news) => turn,
+            turn = turn(&intake, &config, &access, &mut open, &mut reconciled_at, is_news) => turn,
             () = shutdown.cancelled() => break,
         };
         let pause = match turn {
@@ -77,7 +78,7 @@ pub async fn watch(
 async fn turn(
     intake: &Intake,
     config: &MailboxConfig,
-    secrets: &Secrets,
+    access: &Access,
     open: &mut Option<Box<dyn Mailbox>>,
     reconciled_at: &mut Option<DateTime<Utc>>,
     is_news: bool,
@@ -90,11 +91,16 @@ async fn turn(
     if !ours {
         return Ok(false);
     }
+    let kept = access.keep(config).await;
+    note_alarm(intake, config, access).await;
+    kept?;
     if open.is_some() && !is_news {
         return Ok(true);
     }
     if open.is_none() {
-        *open = Some(self::open(config, secrets).await?);
+        let opened = access.open(config).await;
+        note_alarm(intake, config, access).await;
+        *open = Some(opened?);
     }
     let Some(mailbox) = open.as_mut() else { return Ok(true) };
     let mut polled: Polled = intake.poll(config, mailbox.as_mut()).await?;
@@ -113,22 +119,6 @@ async fn turn(
         );
     }
     Ok(true)
-}
-
-/// Opens a configured mailbox with its password.
-///
-/// # Errors
-/// When the password cannot be had or the server not be reached.
-pub async fn open(config: &MailboxConfig, secrets: &Secrets) -> Result<Box<dyn Mailbox>, IntakeError> {
-    let password = match config.source.password() {
-        None => None,
-        Some(reference) => {
-            let refused =
-                |why: SecretError| MailboxError::LoginRefused { user: config.name.clone(), why: why.to_string() };
-            Some(secrets.get(reference).await.map_err(refused)?)
-        }
-    };
-    Ok(mailbox::open(&config.source, password.as_ref()).await?)
 }
 
 /// Waits for news, from the server or from the schedule, or until the pause is over; at most `longest` where there is no
@@ -183,6 +173,26 @@ async fn note_failure(intake: &Intake, name: &str, error: &IntakeError, pause: D
     };
     if let Err(error) = noted.await {
         warn!(mailbox = name, "cannot note the health of {name}: {error}");
+    }
+}
+
+/// Raises the alarm about a mailbox's token that is due, if any.
+async fn note_alarm(intake: &Intake, config: &MailboxConfig, access: &Access) {
+    let Some(Alarm { error, good_until }) = access.alarm(config).await else { return };
+    let name = &config.name;
+    let until = good_until.map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true));
+    let ends = until.as_ref().map_or_else(|| "it is not read".to_owned(), |at| format!("it is read until {at} only"));
+    error!(mailbox = name, "mailbox {name} needs {error}; {ends}; {}", error.mend());
+    let now = intake.engine.clock.now();
+    let noted = async {
+        let mut tx = intake.engine.store.begin().await?;
+        let event = Event::new(now, "mailbox.token_failed", "").with("mailbox", name.as_str());
+        let event = event.with("error", error.to_string()).with("mend", error.mend()).with("good_until", until);
+        events::append(&mut tx, &event).await?;
+        tx.commit().await
+    };
+    if let Err(error) = noted.await {
+        warn!(mailbox = name, "cannot note the alarm about {name}: {error}");
     }
 }
 

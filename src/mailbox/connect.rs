@@ -1,4 +1,4 @@
-//! From a configured server to a logged-in `Wire`: TCP, TLS (implicit, STARTTLS or none), greeting, LOGIN.
+//! From a configured server to a logged-in `Wire`: TCP, TLS (implicit, STARTTLS or none), greeting; then `login`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use imap_proto::{Response, Status};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -18,11 +18,12 @@ use tokio_rustls::client::TlsStream;
 
 use super::MailboxError;
 use super::guard::{Guard, Socket};
+use super::login::login;
 use super::wire::{CLOSED, Wire, error_words, io_words, words};
 use crate::config::sections::{Imap, Tls};
 
-/// Connects and logs in. Every stage has `command_timeout`. All that fails before the login is `Unreachable`.
-pub(super) async fn connect(at: &Imap, password: &SecretString) -> Result<Wire, MailboxError> {
+/// Connects and logs in with a password or token. Every stage has `command_timeout`. All that fails before the login is `Unreachable`.
+pub(super) async fn connect(at: &Imap, secret: &SecretString) -> Result<Wire, MailboxError> {
     let port = at.port.unwrap_or(if at.tls == Tls::Implicit { 993 } else { 143 });
     let server =
         Server { name: format!("{}:{port}", at.host), limit: Duration::from_secs(at.command_timeout.secs.into()) };
@@ -44,23 +45,8 @@ pub(super) async fn connect(at: &Imap, password: &SecretString) -> Result<Wire, 
             server.greeted(tcp).await?
         }
     };
-    let limit = server.limit;
-    let session = match timeout(limit, client.login(&at.user, password.expose_secret())).await {
-        Err(_) => {
-            return Err(MailboxError::Timeout { what: format!("login to {}", server.name), secs: limit.as_secs() });
-        }
-        Ok(Err((error @ (Error::Io(_) | Error::ConnectionLost), _))) => {
-            return Err(server.unreachable(error_words(&error)));
-        }
-        Ok(Err((error, _))) => {
-            return Err(MailboxError::LoginRefused {
-                user: at.user.clone(),
-                why: without(&error_words(&error), password),
-            });
-        }
-        Ok(Ok(session)) => session,
-    };
-    Ok(Wire::new(session, limit))
+    let session = login(client, at, secret, &server.name, server.limit).await?;
+    Ok(Wire::new(session, server.limit))
 }
 
 /// What connecting needs at every stage.
@@ -112,7 +98,7 @@ impl Server {
 }
 
 /// The machine's authorities and those of `ca_file`; aws-lc-rs named, whatever the process's default provider is.
-fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
+pub(super) fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(path) = ca_file {
@@ -139,12 +125,4 @@ fn tls_words(error: &std::io::Error) -> String {
         return "TLS: the server does not begin with TLS on this port; perhaps it wants `tls = \"starttls\"`".into();
     }
     format!("TLS: {text}")
-}
-
-/// Some servers echo a command they dislike.
-fn without(text: &str, password: &SecretString) -> String {
-    match password.expose_secret() {
-        "" => text.to_owned(),
-        secret => text.replace(secret, "***"),
-    }
 }

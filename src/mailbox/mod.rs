@@ -1,12 +1,15 @@
 //! Sources of mail. A kind is one file and one line in `open`; nothing else knows which kinds exist.
 
+pub mod access;
 mod connect;
 mod deliver;
 pub mod flow;
 mod guard;
 mod imap;
+mod login;
 pub mod maildir;
 mod names;
+pub mod oauth;
 mod wire;
 
 use async_trait::async_trait;
@@ -17,10 +20,10 @@ use tokio::sync::Notify;
 use crate::config::sections::{After, Source};
 use flow::Ahead;
 
-/// Opens a source of mail. `password` is the secret that the source names, already fetched; a Maildir needs none.
-pub async fn open(source: &Source, password: Option<&SecretString>) -> Result<Box<dyn Mailbox>, MailboxError> {
+/// Opens a source of mail. `secret` is the password or the token that its login takes (`Access` has them); a Maildir needs none.
+pub async fn open(source: &Source, secret: Option<&SecretString>) -> Result<Box<dyn Mailbox>, MailboxError> {
     Ok(match source {
-        Source::Imap(at) => Box::new(imap::Imap::open(at, password).await?),
+        Source::Imap(at) => Box::new(imap::Imap::open(at, secret).await?),
         Source::Maildir(at) => Box::new(maildir::Maildir::open(&at.path).await?),
     })
 }
@@ -70,6 +73,8 @@ pub enum MailboxError {
     Unreachable { server: String, why: String },
     #[error("login as {user} refused: {why}")]
     LoginRefused { user: String, why: String },
+    #[error("no token to log in as {user} with: {why}")]
+    NoToken { user: String, why: String },
     #[error("{what}: {why}")]
     Protocol { what: String, why: String },
     #[error("{what}: no answer within {secs} s")]

@@ -350,6 +350,9 @@ pub(super) fn io_words(error: &std::io::Error) -> String {
     }
 }
 
-fn tidy(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect::<String>().trim().to_owned()
+/// Where `tidy` cuts off.
+pub(super) const TIDY_CHARS: usize = 300;
+
+pub(super) fn tidy(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(TIDY_CHARS).collect::<String>().trim().to_owned()
 }

@@ -24,12 +24,16 @@ pub fn fresh_user() -> String {
 
 pub fn plain(port: u16, user: &str) -> Imap {
     Imap {
+        preset: None,
+        tenant: None,
         host: "localhost".into(),
         port: Some(port),
         tls: Tls::None,
         ca_file: None,
         user: user.into(),
-        password: SecretRef::Env("UNUSED".into()),
+        auth: None,
+        password: Some(SecretRef::Env("UNUSED".into())),
+        oauth: None,
         folder: "INBOX".into(),
         idle: true,
         command_timeout: Span::from_secs(30),

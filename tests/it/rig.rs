@@ -32,6 +32,11 @@ pub fn ca() -> String {
     setting("CS_RIG_CA")
 }
 
+/// What Dovecot asks about tokens; see `introspection.py`.
+pub fn introspection_port() -> u16 {
+    port("CS_RIG_INTROSPECTION_PORT")
+}
+
 /// A directory that goes with the rig.
 pub fn dir() -> String {
     setting("CS_RIG_DIR")

@@ -2,6 +2,7 @@
 # dovecot.sh start|stop: Dovecot 2.3 with IMAP (plain, STARTTLS, TLS), LMTP, and SASL for Postfix; wholly unprivileged.
 # Any user logs in with the password `secret` and has an empty INBOX at first. The mailbox is the user name as given:
 # mail for x@rig.test is read by the user x@rig.test, the user x has a mailbox of its own. Folders are made by CREATE.
+# With XOAUTH2 and OAUTHBEARER the token says who it is for: see introspection.sh.
 . "$(dirname "$0")/lib.sh"
 D=$CS_RIG_DIR/dovecot; U=$(rig_user); G=$(id -gn "$U")
 if [ "${1:-start}" = stop ]; then
@@ -9,6 +10,13 @@ if [ "${1:-start}" = stop ]; then
   exit 0
 fi
 mkdir -p "$D"/{run,state,mail}
+cat >"$D/oauth2.conf" <<C
+introspection_mode = post
+introspection_url = http://127.0.0.1:$CS_RIG_INTROSPECTION_PORT/introspect
+username_attribute = username
+active_attribute = active
+active_value = true
+C
 cat >"$D/dovecot.conf" <<C
 protocols = imap lmtp
 listen = 127.0.0.1
@@ -29,11 +37,17 @@ ssl = yes
 ssl_cert = <$CS_RIG_DIR/certs/server.pem
 ssl_key = <$CS_RIG_DIR/certs/server.key
 disable_plaintext_auth = no
-auth_mechanisms = plain login
+auth_mechanisms = plain login xoauth2 oauthbearer
 # A wrong password is answered at once: tests try them on purpose.
 auth_failure_delay = 0
 passdb {
+  driver = oauth2
+  mechanisms = xoauth2 oauthbearer
+  args = $D/oauth2.conf
+}
+passdb {
   driver = static
+  mechanisms = plain login
   args = password=secret
 }
 userdb {

@@ -4,6 +4,8 @@ use super::super::secret::SecretRef;
 use super::super::sections::{After, Tls};
 use super::*;
 
+mod login;
+
 const IMAP: &str = r#"
 [[mailbox]]
 name = "ap"
@@ -272,7 +274,7 @@ fn relative_paths_start_at_the_directory_of_the_file() {
     assert_eq!(config.files.workflows, here("workflows"));
     assert_eq!(config.database.url, format!("sqlite:{}", here("state/a.db").display()));
     let Source::Imap(imap) = &config.mailboxes[0].source else { panic!() };
-    assert_eq!((imap.ca_file.clone(), &imap.password), (Some(here("ca.pem")), &SecretRef::Env("IMAP".into())));
+    assert_eq!((imap.ca_file.clone(), &imap.password), (Some(here("ca.pem")), &Some(SecretRef::Env("IMAP".into()))));
 }
 
 #[test]
@@ -332,7 +334,7 @@ fn base_shows_every_key_and_no_other() {
         .collect();
     let fields: std::collections::BTreeSet<_> = known
         .into_iter()
-        .filter(|key| !SECTIONS.contains(&key.as_str()) && key != "source" && key != "transport")
+        .filter(|key| !SECTIONS.contains(&key.as_str()) && !["source", "transport", "oauth"].contains(&key.as_str()))
         .collect();
     let mut expected = fields;
     expected.insert("kind".into());
@@ -351,7 +353,8 @@ fn keys_of_sections() -> Vec<String> {
         include_str!("../sections.rs"),
         include_str!("../quarantine.rs"),
         include_str!("../senders.rs"),
-        include_str!("../malware.rs")
+        include_str!("../malware.rs"),
+        include_str!("../oauth.rs")
     );
     let field =
         regex::Regex::new(r"(?m)^\s+(?:pub )?([a-z_]+): [A-Z a-z0-9<>]+,$|^    Directory \{ (path): PathBuf \},$")

@@ -49,11 +49,11 @@ struct Abilities {
 
 impl Imap {
     /// Connects, logs in, opens the folder.
-    pub(super) async fn open(at: &sections::Imap, password: Option<&SecretString>) -> Result<Self, MailboxError> {
-        let Some(password) = password else {
+    pub(super) async fn open(at: &sections::Imap, secret: Option<&SecretString>) -> Result<Self, MailboxError> {
+        let Some(secret) = secret else {
             return Err(MailboxError::LoginRefused { user: at.user.clone(), why: "no password is configured".into() });
         };
-        let mut wire = connect(at, password).await?;
+        let mut wire = connect(at, secret).await?;
         let mut abilities = abilities(&mut wire).await?;
         abilities.idles &= at.idle;
         let what = format!("open folder {}", at.folder);
