@@ -4,6 +4,7 @@ mod checks;
 pub mod diagnostic;
 pub mod load;
 pub mod located;
+pub mod mailboxes;
 pub mod malware;
 pub mod oauth;
 pub mod people;

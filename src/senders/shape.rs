@@ -54,7 +54,7 @@ mod tests {
         let check = |raw: &str, expected: Result<usize, ()>| {
             assert_eq!(body_offset(raw.as_bytes()).map_err(drop), expected, "{raw:?}");
         };
-        check("From: a\r\nTo: b\r\n\tc\r\n\r\nbody", Ok(23));
+        check("From: a\r\nTo: b\r\n\tc\r\n\r\nbody", Ok(22));
         check("From: a\nTo: b\n\nbody", Ok(15));
         check("From: a\r\n", Ok(9));
         check("From a@b Mon\nFrom: a\n\n", Err(()));

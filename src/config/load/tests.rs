@@ -351,6 +351,7 @@ fn base_shows_every_key_and_no_other() {
 fn keys_of_sections() -> Vec<String> {
     let source = concat!(
         include_str!("../sections.rs"),
+        include_str!("../mailboxes.rs"),
         include_str!("../quarantine.rs"),
         include_str!("../senders.rs"),
         include_str!("../malware.rs"),
@@ -369,7 +370,7 @@ fn keys_of_sections() -> Vec<String> {
 
 #[test]
 fn the_keys_of_every_mailbox_are_those_of_its_type() {
-    let source = include_str!("../sections.rs");
+    let source = include_str!("../mailboxes.rs");
     let body = source.split("pub struct Mailbox {").nth(1).unwrap().split("\n}").next().unwrap();
     let fields = body.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(':'));
     let fields: Vec<_> = fields.map(|(name, _)| if name == "source" { "kind" } else { name }).collect();

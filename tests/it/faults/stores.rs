@@ -51,9 +51,12 @@ async fn while_the_disk_of_the_store_is_full_nothing_is_flagged_that_is_not_whol
     assert_eq!(backlog.lost(&seen(&mut person).await, &store).await, Vec::<String>::new());
 }
 
+/// Mails whose rows take more than the room that is left, over several windows.
+const MORE_THAN_FITS: usize = 200;
+
 #[tokio::test]
 async fn while_the_disk_of_the_database_is_full_nothing_is_flagged_that_is_not_whole() {
-    let backlog = Backlog::varied(60, "INBOX", |_, sections| {
+    let backlog = Backlog::varied(MORE_THAN_FITS, "INBOX", |_, sections| {
         sections.store = "kind = \"directory\"\npath = \"store\"".into();
     })
     .await;
@@ -63,7 +66,7 @@ async fn while_the_disk_of_the_database_is_full_nothing_is_flagged_that_is_not_w
     unhealthy(&backlog.site, &daemon, "full").await;
     let mut person = backlog.person().await;
     let flagged = seen(&mut person).await;
-    assert!(flagged.len() < 60, "there was room for all of it");
+    assert!(flagged.len() < MORE_THAN_FITS, "there was room for all of it");
     std::fs::remove_file(filler).expect("make room");
     let store = backlog.site.path("store");
     assert_eq!(backlog.lost(&flagged, &store).await, Vec::<String>::new());
