@@ -302,6 +302,7 @@ customer = "acme"
 address = "{ADDRESS}"
 authserv_ids = ["{AUTHSERV_ID}"]
 start = "all"
+burst = 0
 kind = "imap"
 host = "127.0.0.1"
 port = {port}

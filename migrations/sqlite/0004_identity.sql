@@ -6,3 +6,5 @@ alter table parts add column duplicate_of blob;
 -- The first message that brought any of its documents.
 alter table messages add column documents_of blob;
 create index parts_first on parts (sha256) where role = 'document' and duplicate_of is null;
+-- Who wrote before.
+create index messages_from on messages (customer, from_address);

@@ -5,8 +5,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::{BlobError, Entry, SCRATCH, Unsynced};
@@ -14,6 +16,8 @@ use super::{BlobError, Entry, SCRATCH, Unsynced};
 /// Files readable by the group, so that a backup or a viewer needs no root.
 const FILE_MODE: u32 = 0o640;
 const DIRECTORY_MODE: u32 = 0o750;
+/// Threads of this process that work on files of a store.
+const HANDS: usize = 4;
 /// Up to so many files, an fsync for each is cheaper than to wait for the whole file system.
 const FEW_FILES: usize = 12;
 /// File systems whose syncfs is as good as an fsync of every file (statfs(2), f_type): ext2 to ext4, XFS, Btrfs, F2FS, ZFS,
@@ -24,11 +28,13 @@ const SYNCED_AS_ONE: &[u64] = &[0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0
 #[derive(Debug, Clone)]
 pub struct LocalStore {
     root: PathBuf,
+    /// Files worked on at the same time: more threads would only hold memory.
+    hands: Arc<Semaphore>,
 }
 
 impl LocalStore {
     pub(super) fn new(root: PathBuf) -> Self {
-        Self { root }
+        Self { root, hands: Arc::new(Semaphore::new(HANDS)) }
     }
 
     pub(super) async fn stage(&self, files: Vec<(String, Bytes)>) -> Result<Unsynced, BlobError> {
@@ -120,6 +126,7 @@ impl LocalStore {
     ) -> Result<T, BlobError> {
         let place = self.describe();
         let what = || format!("{verb} {path} in {place}");
+        let _hand = self.hands.acquire().await;
         match tokio::task::spawn_blocking(work).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) if verb == "read" && (is_absent(&error) || error.kind() == ErrorKind::IsADirectory) => {

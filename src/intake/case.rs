@@ -1,8 +1,7 @@
 //! A message with all that its verdict depends on, and the verdict: guards first, then correlation, then rules. Reads the
 //! database and writes nothing.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,9 +17,9 @@ use crate::domain::message::{Message, Part, PartRole};
 use crate::domain::person::{Address, Customer};
 use crate::domain::verdict::{Decision, Verdict};
 use crate::rules::{Facts, Surroundings};
-use crate::store::messages::{self, MessageRow};
+use crate::store::messages::{MessageRow, StoredPart};
 use crate::store::notices::NoticeRow;
-use crate::store::{Tx, documents, notices, people, runs};
+use crate::store::{Tx, earlier, notices, people, runs};
 
 /// A message that was read, with what the database knew about it before anything was decided.
 pub(super) struct Case<'a> {
@@ -50,6 +49,12 @@ impl Case<'_> {
         filing::files(&self.row.customer, &delivery_of(self.row), self.message, &self.paths, decision)
     }
 
+    /// Its parts as they are stored.
+    pub fn stored(&self) -> Vec<StoredPart<'_>> {
+        let parts = self.message.parts.iter().zip(&self.paths);
+        parts.map(|(part, path)| StoredPart { part, path, duplicate_of: self.came_with(part) }).collect()
+    }
+
     /// The message that a document came with first, if it came before.
     pub fn came_with(&self, part: &Part) -> Option<MessageId> {
         let is_same = |earlier: &&EarlierDocument| part.role == PartRole::Document && earlier.sha256 == part.sha256;
@@ -75,7 +80,6 @@ impl Case<'_> {
 /// What the earlier messages of a window say about a later one, before they are committed.
 #[derive(Default)]
 struct Before<'a> {
-    customers: HashMap<&'a str, Arc<Customer>>,
     /// Customer and address.
     authors: HashSet<(&'a str, &'a str)>,
     /// Customer and SHA-256 of each document, with the message that brought it.
@@ -144,20 +148,18 @@ impl Intake {
         mails: &'a [Taken],
     ) -> Result<Vec<(Known<'a>, Decision)>, IntakeError> {
         let mut tx = self.engine.store.read().await?;
+        let read = mails.iter().filter_map(|mail| match &mail.content {
+            Ok(Content::Mail { message, .. }) => Some((&mail.row, &**message)),
+            _ => None,
+        });
+        let record = Record::read(&mut tx, &read.collect::<Vec<_>>(), None).await?;
         let mut judged = Vec::with_capacity(mails.len());
         let mut before = Before::default();
         for mail in mails {
             let row = &mail.row;
             judged.push(match &mail.content {
                 Ok(Content::Mail { message, infected }) => {
-                    let customer = match before.customers.entry(&row.customer) {
-                        Entry::Occupied(known) => Arc::clone(known.get()),
-                        Entry::Vacant(new) => {
-                            let customer = Arc::new(people::customer(&mut tx, &row.customer).await?);
-                            Arc::clone(new.insert(customer))
-                        }
-                    };
-                    let mut case = self.know(&mut tx, mailbox, row, message, customer).await?;
+                    let mut case = know(&mut tx, &record, mailbox, row, message).await?;
                     before.recall(&mut case);
                     let decision = infected.as_deref().cloned().unwrap_or_else(|| self.decide(&case));
                     before.remember(&case, &decision);
@@ -175,54 +177,6 @@ impl Intake {
             });
         }
         Ok(judged)
-    }
-
-    /// Reads what the database knows about a parsed message, and finds the places of its parts.
-    pub(super) async fn know<'a>(
-        &self,
-        tx: &mut Tx,
-        mailbox: &'a Mailbox,
-        row: &'a MessageRow,
-        message: &'a Message,
-        customer: Arc<Customer>,
-    ) -> Result<Case<'a>, IntakeError> {
-        let notice = answered(tx, mailbox, message).await?;
-        let unclear = recipient::refuse(mailbox, message, notice.as_ref(), &row.customer);
-        let answers = match notice.and_then(|notice| notice.run_id.map(|run| (notice, run))) {
-            Some((notice, run)) => Some((notice, runs::get(tx, run).await?.transaction_id)),
-            None => None,
-        };
-        let own_id = message.message_id.as_slice();
-        let is_ours = notices::by_message_ids(tx, own_id).await?.is_some();
-        let duplicate_of = messages::first_with_hash(tx, &row.customer, &message.stable_sha256).await?;
-        let duplicate_of = duplicate_of.filter(|first| *first != row.id);
-        // The documents of a mail that is a repeat as a whole are told with it.
-        let hashes: Vec<&str> = match duplicate_of {
-            Some(_) => vec![],
-            None => message.documents().map(|part| part.sha256.as_str()).collect(),
-        };
-        let earlier = documents::first_with_documents(tx, &row.customer, &hashes).await?;
-        let first_time_sender = match message.author() {
-            Some(author) => Some(!messages::has_written_before(tx, &row.customer, &author.address, row.id).await?),
-            None => None,
-        };
-        let joins = answers.as_ref().map(|(_, transaction)| (*transaction, row.id));
-        let paths = filing::part_paths(&row.customer, row.transaction_id, message, joins);
-        let filed = filing::documents(message, &paths);
-        Ok(Case {
-            mailbox,
-            row,
-            message,
-            paths,
-            documents: filed,
-            customer,
-            answers,
-            is_ours,
-            duplicate_of,
-            earlier,
-            first_time_sender,
-            unclear,
-        })
     }
 
     /// The verdict: guards, then correlation, then rules.
@@ -260,6 +214,89 @@ impl Intake {
             documents: &case.documents,
         };
         Facts::gather(case.message, &surroundings)
+    }
+}
+
+/// All that is known about a parsed message, with the places of its parts.
+pub(super) async fn know<'a>(
+    tx: &mut Tx,
+    record: &Record,
+    mailbox: &'a Mailbox,
+    row: &'a MessageRow,
+    message: &'a Message,
+) -> Result<Case<'a>, IntakeError> {
+    let Some(known) = record.customers.get(&row.customer) else {
+        return Err(IntakeError::Message(format!("nothing was looked up for customer {}", row.customer)));
+    };
+    let notice = answered(tx, mailbox, message).await?;
+    let unclear = recipient::refuse(mailbox, message, notice.as_ref(), &row.customer);
+    let answers = match notice.and_then(|notice| notice.run_id.map(|run| (notice, run))) {
+        Some((notice, run)) => Some((notice, runs::get(tx, run).await?.transaction_id)),
+        None => None,
+    };
+    let duplicate_of = known.firsts.get(&message.stable_sha256).copied().filter(|first| *first != row.id);
+    // The documents of a mail that is a repeat as a whole are told with it.
+    let documents = message.documents().filter(|_| duplicate_of.is_none());
+    let joins = answers.as_ref().map(|(_, transaction)| (*transaction, row.id));
+    let paths = filing::part_paths(&row.customer, row.transaction_id, message, joins);
+    Ok(Case {
+        mailbox,
+        row,
+        message,
+        documents: filing::documents(message, &paths),
+        paths,
+        customer: Arc::clone(&known.customer),
+        answers,
+        is_ours: message.message_id.as_ref().is_some_and(|id| record.ours.contains(id)),
+        duplicate_of,
+        earlier: documents.filter_map(|part| known.documents.get(&part.sha256)).cloned().collect(),
+        first_time_sender: message.author().map(|author| !known.authors.contains(&author.address)),
+        unclear,
+    })
+}
+
+/// What the database has about some messages, looked up for all of them at once.
+pub(super) struct Record {
+    customers: HashMap<String, OfCustomer>,
+    /// Message-IDs that are of notices of ours.
+    ours: HashSet<String>,
+}
+
+struct OfCustomer {
+    customer: Arc<Customer>,
+    /// The first delivery of each mail that came before, by its stable hash.
+    firsts: HashMap<String, MessageId>,
+    /// By SHA-256.
+    documents: HashMap<String, EarlierDocument>,
+    /// Addresses that wrote before.
+    authors: HashSet<String>,
+}
+
+impl Record {
+    /// `this`: the one message whose own row is no earlier one.
+    pub async fn read(
+        tx: &mut Tx,
+        messages: &[(&MessageRow, &Message)],
+        this: Option<MessageId>,
+    ) -> Result<Self, IntakeError> {
+        let mut customers = HashMap::new();
+        let names: BTreeSet<&str> = messages.iter().map(|(row, _)| row.customer.as_str()).collect();
+        for name in names {
+            let of = || messages.iter().filter(|(row, _)| row.customer == name).map(|(_, message)| *message);
+            let hashes: Vec<_> = of().map(|message| message.stable_sha256.as_str()).collect();
+            let documents: Vec<_> = of().flat_map(Message::documents).map(|part| part.sha256.as_str()).collect();
+            let authors: Vec<_> = of().filter_map(Message::author).map(|author| author.address.as_str()).collect();
+            let documents = earlier::first_with_documents(tx, name, &documents).await?;
+            let known = OfCustomer {
+                customer: Arc::new(people::customer(tx, name).await?),
+                firsts: earlier::first_with_hashes(tx, name, &hashes).await?,
+                documents: documents.into_iter().map(|document| (document.sha256.clone(), document)).collect(),
+                authors: earlier::known_authors(tx, name, &authors, this).await?,
+            };
+            customers.insert(name.to_owned(), known);
+        }
+        let ids: Vec<_> = messages.iter().filter_map(|(_, message)| message.message_id.as_deref()).collect();
+        Ok(Self { customers, ours: notices::are_ours(tx, &ids).await? })
     }
 }
 

@@ -24,8 +24,8 @@ use crate::store::messages::{self, MessageRow};
 /// Rows of the ledger looked up at once.
 const ROWS: usize = 500;
 
-/// Windows on the wire or being parsed.
-const AHEAD: usize = 3;
+/// Windows in hand: on the wire, being parsed, being decided.
+const IN_HAND: usize = 3;
 
 /// What is fetched at most, even to be quarantined unread: it is held in memory once.
 const FETCH_LIMIT_BYTES: u64 = 256 << 20;
@@ -139,7 +139,7 @@ impl<'a> Fetching<'a> {
 
     /// Orders windows as long as there are rows and room.
     async fn order_ahead(&mut self) -> Result<(), IntakeError> {
-        while self.coming.len() < AHEAD {
+        while self.coming.len() + self.handed < IN_HAND {
             if self.queue.is_empty() && self.more {
                 self.refill().await?;
             }

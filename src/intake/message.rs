@@ -1,7 +1,7 @@
 //! From what messages say to the commit of what follows from it. Those of a window are committed together; each has its own
 //! verdict, and what fails alone is left to `poll` to be put off alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use tracing::info;
@@ -16,7 +16,7 @@ use crate::domain::event::Event;
 use crate::domain::ids::{Delivery, MessageId};
 use crate::domain::verdict::Decision;
 use crate::store::messages::{self, Decided, MessageRow};
-use crate::store::{Tx, events};
+use crate::store::{Tx, earlier, events};
 
 /// A message that has its verdict.
 pub(super) struct Settled {
@@ -81,25 +81,35 @@ impl Intake {
             Known::Closed { .. } | Known::Renumbered { .. } => None,
         };
         // In one order, so that two processes never wait for each other.
-        for (customer, hash) in cases.iter().filter_map(hash).collect::<BTreeSet<_>>() {
-            messages::lock_hash(&mut tx, &customer, &hash).await?;
+        let mut hashes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (customer, hash) in cases.iter().filter_map(hash) {
+            hashes.entry(customer).or_default().insert(hash);
+        }
+        let mut firsts = HashMap::new();
+        for (customer, hashes) in &hashes {
+            for hash in hashes {
+                earlier::lock_hash(&mut tx, customer, hash).await?;
+            }
+            let hashes: Vec<&str> = hashes.iter().map(String::as_str).collect();
+            let found = earlier::first_with_hashes(&mut tx, customer, &hashes).await?;
+            firsts.insert(customer, found);
         }
         let mut settled = Vec::with_capacity(cases.len());
         for (case, decision) in cases {
-            let mut earlier = None;
+            let mut had = None;
             let done = match &case {
                 Known::Closed { row, raw_sha256, size_bytes } => {
                     self.close(&mut tx, row, decision, *raw_sha256, *size_bytes).await?
                 }
                 Known::Renumbered { row, raw_sha256, size_bytes } => {
                     let (decision, verdict) = self.stand_for(&mut tx, row, raw_sha256, *size_bytes).await?;
-                    earlier = verdict;
+                    had = verdict;
                     decision
                 }
                 Known::Mail(case) => {
                     let (row, hash) = (case.row, &case.message.stable_sha256);
-                    let first = messages::first_with_hash(&mut tx, &row.customer, hash).await?;
-                    if first == Some(row.id) {
+                    let first = firsts.get(&row.customer).and_then(|firsts| firsts.get(hash));
+                    if first == Some(&row.id) {
                         return Err(decided_elsewhere());
                     }
                     if first.is_some() && case.duplicate_of.is_none() {
@@ -108,7 +118,7 @@ impl Intake {
                     self.write(&mut tx, case, decision).await?
                 }
             };
-            settled.push(Settled::new(case.row(), done, earlier.as_deref()));
+            settled.push(Settled::new(case.row(), done, had.as_deref()));
         }
         messages::mark_flagged(&mut tx, flagged, self.engine.clock.now()).await?;
         tx.commit().await?;
@@ -172,9 +182,7 @@ impl Intake {
             return Err(decided_elsewhere());
         }
         messages::insert_transaction(tx, row.transaction_id, &row.customer, row.id, at).await?;
-        for (part, path) in message.parts.iter().zip(&case.paths) {
-            messages::insert_part(tx, row.id, carried.joined, part, path, case.came_with(part)).await?;
-        }
+        messages::insert_parts(tx, row.id, carried.joined, &case.stored()).await?;
         let mut event = case.mark(screened(row, &carried.decision, at));
         event.run = carried.run_id;
         events::append(tx, &event).await?;

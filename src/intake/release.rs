@@ -1,12 +1,10 @@
 //! Out of quarantine, once, by a person: released through a new screening, or discarded. The raw bytes stay where they are,
 //! and so does what the mail server shows. Listing and showing are left to `reports`.
 
-use std::sync::Arc;
-
 use serde_json::{Map, Value};
 use tracing::info;
 
-use super::case::Case;
+use super::case::{Case, Record, know};
 use super::message::delivery_of;
 use super::outcome::Carried;
 use super::{Intake, IntakeError, filing};
@@ -19,7 +17,7 @@ use crate::domain::verdict::{Decision, Disposition, Explanation, Verdict};
 use crate::domain::workflow::Workflow;
 use crate::store::messages::{self, MessageRow};
 use crate::store::quarantine::{self, Disposed, Outcome};
-use crate::store::{Tx, events, people, reports};
+use crate::store::{Tx, events, reports};
 
 /// What an attempt to release a message came to.
 #[derive(Debug)]
@@ -59,8 +57,8 @@ impl Intake {
             Err(reason) => return Ok(Released::Stays { reason, readable: false }),
         };
         let mut tx = self.engine.store.read().await?;
-        let customer = Arc::new(people::customer(&mut tx, &row.customer).await?);
-        let case = self.know(&mut tx, mailbox, &row, &message, customer).await?;
+        let record = Record::read(&mut tx, &[(&row, &message)], Some(row.id)).await?;
+        let case = know(&mut tx, &record, mailbox, &row, &message).await?;
         drop(tx);
         let mut decision = self.decide(&case);
         if matches!(decision.verdict, Verdict::Quarantine { .. }) {
@@ -128,9 +126,7 @@ impl Intake {
         }
         // It may be read otherwise now: an unreadable one had no parts, and a reply joins a run.
         messages::remove_parts(tx, row.id).await?;
-        for (part, path) in case.message.parts.iter().zip(&case.paths) {
-            messages::insert_part(tx, row.id, carried.joined, part, path, case.came_with(part)).await?;
-        }
+        messages::insert_parts(tx, row.id, carried.joined, &case.stored()).await?;
         let mut event = Event::new(at, "message.released", &row.customer)
             .by(by)
             .message(row.id)

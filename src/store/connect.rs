@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use sqlx::{ConnectOptions, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 
 /// The database. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -82,7 +82,7 @@ impl Store {
     /// When the URL is of neither kind or the database cannot be reached.
     pub async fn open(url: &str, password: Option<&SecretString>, connections: u32) -> Result<Self, StoreError> {
         if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            let mut options = PgConnectOptions::from_str(url)?;
+            let mut options = PgConnectOptions::from_str(url)?.disable_statement_logging();
             if let Some(password) = password {
                 options = options.password(password.expose_secret());
             }
@@ -102,7 +102,8 @@ impl Store {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
-            .busy_timeout(PATIENCE);
+            .busy_timeout(PATIENCE)
+            .disable_statement_logging();
         let pool = SqlitePoolOptions::new()
             .max_connections(connections.max(2))
             .acquire_timeout(PATIENCE)

@@ -4,11 +4,14 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::column::row;
-use super::dialect::{execute, fetch};
+use super::dialect::{execute, fetch, on_tx};
 use super::{Json, StoreError, Tx};
 use crate::domain::ids::{Delivery, MessageId, RunId, TransactionId, WaitId};
 use crate::domain::message::{Message, Part, PartKind, PartRole};
 use crate::domain::verdict::{Decision, Disposition, Explanation, Severity};
+
+/// Rows in one statement.
+const MANY: usize = 100;
 
 row! {
     /// One delivery. `state` is `listed` until a verdict stands, then `decided`.
@@ -190,45 +193,19 @@ pub async fn unflagged(tx: &mut Tx, mailbox: &str, most: i64) -> Result<Vec<Mess
 }
 
 pub async fn mark_flagged(tx: &mut Tx, ids: &[MessageId], at: DateTime<Utc>) -> Result<(), StoreError> {
-    for id in ids {
-        execute!(tx, "update messages set flagged_at = $1 where id = $2 and flagged_at is null", at, id.0)?;
+    for ids in ids.chunks(MANY) {
+        let places: Vec<_> = (2..ids.len() + 2).map(|place| format!("${place}")).collect();
+        let sql =
+            format!("update messages set flagged_at = $1 where flagged_at is null and id in ({})", places.join(", "));
+        on_tx!(tx, connection => {
+            let mut query = sqlx::query::<D>(sqlx::AssertSqlSafe(sql)).bind(at);
+            for id in ids {
+                query = query.bind(id.0);
+            }
+            query.execute(connection).await.map(drop)
+        })?;
     }
     Ok(())
-}
-
-/// The first delivery of the same mail (equal stable hash) that something came of. One that was only quarantined or ignored
-/// does not stand in the way of a later one, unless its release came to something.
-pub async fn first_with_hash(
-    tx: &mut Tx,
-    customer: &str,
-    stable_sha256: &str,
-) -> Result<Option<MessageId>, StoreError> {
-    let sql = format!(
-        "select {} from messages where customer = $1 and stable_sha256 = $2
-            and coalesce(released_as, verdict) in ('start', 'resume', 'reply')
-         order by decided_at limit 1",
-        Found::COLUMNS
-    );
-    Ok(fetch!(maybe Found, tx, sql, customer, stable_sha256)?.map(|found| found.id))
-}
-
-/// As `first_with_hash`, and nobody else decides on such a mail until the commit: it may have come to two mailboxes at once.
-pub async fn lock_hash(tx: &mut Tx, customer: &str, stable_sha256: &str) -> Result<(), StoreError> {
-    tx.alone_with(&format!("mail:{customer}:{stable_sha256}")).await
-}
-
-/// Whether another message of this customer came from the address.
-pub async fn has_written_before(
-    tx: &mut Tx,
-    customer: &str,
-    address: &str,
-    this: MessageId,
-) -> Result<bool, StoreError> {
-    let sql = format!(
-        "select {} from messages where customer = $1 and from_address = $2 and state = 'decided' and id <> $3 limit 1",
-        Found::COLUMNS
-    );
-    Ok(fetch!(maybe Found, tx, sql, customer, address, this.0)?.is_some())
 }
 
 pub async fn get(tx: &mut Tx, id: MessageId) -> Result<MessageRow, StoreError> {
@@ -242,33 +219,55 @@ pub async fn latest(tx: &mut Tx, most: i64) -> Result<Vec<MessageRow>, StoreErro
     fetch!(all MessageRow, tx, sql, most)
 }
 
-pub async fn insert_part(
+/// A part as it was stored.
+#[derive(Debug)]
+pub struct StoredPart<'a> {
+    pub part: &'a Part,
+    pub path: &'a str,
+    /// The first message that brought the same document.
+    pub duplicate_of: Option<MessageId>,
+}
+
+/// Writes the parts of a message, whose documents belong to a transaction.
+pub async fn insert_parts(
     tx: &mut Tx,
     message: MessageId,
     transaction: TransactionId,
-    part: &Part,
-    path: &str,
-    duplicate_of: Option<MessageId>,
+    parts: &[StoredPart<'_>],
 ) -> Result<(), StoreError> {
-    execute!(
-        tx,
-        "insert into parts (message_id, idx, transaction_id, container, name, declared_type, kind, role, sha256, size_bytes,
-            twin_of, path, duplicate_of)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-        message.0,
-        i32::try_from(part.index).unwrap_or(i32::MAX),
-        transaction.0,
-        part.container.and_then(|index| i32::try_from(index).ok()),
-        part.name.as_deref(),
-        &part.declared_type,
-        part.kind.as_str(),
-        part.role.as_str(),
-        &part.sha256,
-        i64::try_from(part.size_bytes).unwrap_or(i64::MAX),
-        part.twin_of.and_then(|index| i32::try_from(index).ok()),
-        path,
-        duplicate_of.map(|id| id.0)
-    )?;
+    for parts in parts.chunks(MANY) {
+        let row = |at: usize| {
+            let places: Vec<_> = (at * 13 + 1..=at * 13 + 13).map(|place| format!("${place}")).collect();
+            format!("({})", places.join(", "))
+        };
+        let rows: Vec<_> = (0..parts.len()).map(row).collect();
+        let sql = format!(
+            "insert into parts (message_id, idx, transaction_id, container, name, declared_type, kind, role, sha256,
+                size_bytes, twin_of, path, duplicate_of)
+             values {}",
+            rows.join(", ")
+        );
+        on_tx!(tx, connection => {
+            let mut query = sqlx::query::<D>(sqlx::AssertSqlSafe(sql));
+            for StoredPart { part, path, duplicate_of } in parts {
+                query = query
+                    .bind(message.0)
+                    .bind(i32::try_from(part.index).unwrap_or(i32::MAX))
+                    .bind(transaction.0)
+                    .bind(part.container.and_then(|index| i32::try_from(index).ok()))
+                    .bind(part.name.as_deref())
+                    .bind(&part.declared_type)
+                    .bind(part.kind.as_str())
+                    .bind(part.role.as_str())
+                    .bind(&part.sha256)
+                    .bind(i64::try_from(part.size_bytes).unwrap_or(i64::MAX))
+                    .bind(part.twin_of.and_then(|index| i32::try_from(index).ok()))
+                    .bind(*path)
+                    .bind(duplicate_of.map(|id| id.0));
+            }
+            query.execute(connection).await.map(drop)
+        })?;
+    }
     Ok(())
 }
 

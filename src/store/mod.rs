@@ -2,7 +2,7 @@
 //! differs. Every function works inside a transaction that its caller opens, so what belongs together commits together.
 
 pub mod answers;
-pub mod documents;
+pub mod earlier;
 pub mod events;
 pub mod holds;
 pub mod ledger;

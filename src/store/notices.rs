@@ -1,5 +1,7 @@
 //! The outbox: notices written with their cause, sent afterwards.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
@@ -9,6 +11,9 @@ use super::{Json, StoreError, Tx};
 use crate::domain::ids::{NoticeId, RunId, TokenId, WaitId};
 use crate::domain::notice::{Attachment, NoticeStatus};
 
+row! {
+    pub struct OwnRow { pub header_message_id: String }
+}
 row! {
     /// One thing told to one person.
     pub struct NoticeRow {
@@ -160,6 +165,15 @@ pub async fn by_message_ids(tx: &mut Tx, ids: &[String]) -> Result<Option<Notice
         }
     }
     Ok(None)
+}
+
+/// Those of the Message-IDs that are of notices of ours.
+pub async fn are_ours(tx: &mut Tx, ids: &[&str]) -> Result<HashSet<String>, StoreError> {
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let sql = format!("select {} from notices where header_message_id in {}", OwnRow::COLUMNS, tx.each_of("$1"));
+    Ok(fetch!(all OwnRow, tx, sql, Json(ids))?.into_iter().map(|row| row.header_message_id).collect())
 }
 
 /// Notices of a run, oldest first.

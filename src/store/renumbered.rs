@@ -66,8 +66,10 @@ pub async fn stand_for(tx: &mut Tx, id: MessageId, earlier: &EarlierRow) -> Resu
 
 /// Whether a mailbox has deliveries under another UIDVALIDITY than this.
 pub async fn is_renumbered(tx: &mut Tx, mailbox: &str, uid_validity: i64) -> Result<bool, StoreError> {
-    let sql = "select id from messages
-         where mailbox = $1 and uid_validity <> $2 and uid not like 'injected-%' limit 1";
+    let sql = format!(
+        "select {} from messages where mailbox = $1 and uid_validity <> $2 and uid not like 'injected-%' limit 1",
+        Found::COLUMNS
+    );
     Ok(fetch!(maybe Found, tx, sql, mailbox, uid_validity)?.is_some())
 }
 

@@ -6,8 +6,8 @@ use countersign::domain::message::{Message, Part, PartKind, PartRole};
 use countersign::domain::verdict::{Decision, Severity, Verdict};
 use countersign::reports::picture::MessagePicture;
 use countersign::reports::{explain_message, messages as report, show_message};
-use countersign::store::documents::first_with_documents;
-use countersign::store::messages::{self, Decided, MessageRow};
+use countersign::store::earlier::first_with_documents;
+use countersign::store::messages::{self, Decided, MessageRow, StoredPart};
 use countersign::store::{Store, Tx};
 use serde_json::{Map, json};
 
@@ -142,7 +142,8 @@ async fn decided(
             twin_of: None,
             content: Default::default(),
         };
-        messages::insert_part(tx, id, delivery.transaction_id(), &part, "x", None).await.unwrap();
+        let stored = StoredPart { part: &part, path: "x", duplicate_of: None };
+        messages::insert_parts(tx, id, delivery.transaction_id(), &[stored]).await.unwrap();
     }
     id
 }

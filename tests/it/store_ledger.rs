@@ -6,7 +6,7 @@ use countersign::domain::message::Message;
 use countersign::domain::person::Customer;
 use countersign::domain::verdict::{Decision, Severity, Verdict};
 use countersign::store::messages::{self, Decided};
-use countersign::store::{Tx, events, mailboxes, people};
+use countersign::store::{Tx, earlier, events, mailboxes, people};
 use serde_json::Value;
 
 use crate::store_contract::{at, odd, on_both};
@@ -61,8 +61,8 @@ async fn a_delivery_has_one_row_and_one_verdict() {
             (row.explanation.unwrap().0, row.subject, row.size_bytes),
             (decision.explanation.clone(), Some(message.subject.clone()), i64::MAX)
         );
-        assert!(messages::first_with_hash(&mut tx, "globex", "s").await.unwrap().is_none(), "nothing came of it");
-        assert!(!messages::has_written_before(&mut tx, "acme", "a@b.example", id).await.unwrap());
+        assert!(earlier::first_with_hashes(&mut tx, "globex", &["s"]).await.unwrap().is_empty(), "nothing came of it");
+        assert!(earlier::known_authors(&mut tx, "acme", &["a@b.example"], Some(id)).await.unwrap().is_empty());
         assert_eq!(messages::unflagged(&mut tx, "ap", 9).await.unwrap().len(), 1);
         messages::mark_flagged(&mut tx, &[id], at(30)).await.unwrap();
         messages::mark_flagged(&mut tx, &[id], at(40)).await.unwrap();
