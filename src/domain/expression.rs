@@ -1,8 +1,9 @@
 //! Conditions and values in files: minijinja expressions with strict unknowns and bounded work.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
-use minijinja::{Environment, UndefinedBehavior};
+use minijinja::{Environment, Expression, UndefinedBehavior};
 use serde_json::{Map, Value};
 
 /// Longest expression or template string in a file, in bytes; longer chains could overflow the stack.
@@ -11,12 +12,58 @@ pub const MAX_BYTES: usize = 4096;
 const MAX_SIGNS: usize = 200;
 const FUEL: u64 = 100_000;
 
-fn environment() -> Environment<'static> {
+/// One for all: making it costs more than most expressions. Fuel is counted anew for each evaluation.
+static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(FUEL));
     environment.set_recursion_limit(50);
     environment
+});
+
+fn environment<'s>() -> &'static Environment<'s> {
+    &ENVIRONMENT
+}
+
+/// A condition compiled once, for many messages.
+#[derive(Debug)]
+pub struct Condition {
+    source: String,
+    compiled: Expression<'static, 'static>,
+}
+
+/// Named values made ready once, for many conditions.
+#[derive(Debug, Clone)]
+pub struct Context(minijinja::Value);
+
+impl Context {
+    pub fn new(values: &Value) -> Self {
+        Self(minijinja::Value::from(minijinja::value::Serde(values)))
+    }
+}
+
+impl Condition {
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn new(source: &str) -> Result<Self, String> {
+        bounded(source)?;
+        let compiled = ENVIRONMENT.compile_expression_owned(source.to_owned()).map_err(words)?;
+        Ok(Self { source: source.to_owned(), compiled })
+    }
+
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// # Errors
+    /// As `holds`.
+    pub fn holds(&self, context: &Context) -> Result<bool, String> {
+        let value = self.compiled.eval(context.0.clone()).map_err(words)?;
+        match value.is_undefined() {
+            true => Err(format!("`{}` is not known here", self.source)),
+            false => Ok(value.is_true()),
+        }
+    }
 }
 
 /// Whether `source` is a well-formed expression.

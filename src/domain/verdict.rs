@@ -95,7 +95,12 @@ pub struct Explanation {
     /// Signals that gave points.
     pub signals: Vec<SignalHit>,
     /// Every rule looked at, in file order, up to the match.
+    ///
+    /// Of a large set only the match, the nearest miss and those that failed; the others are `passed_over`.
     pub rules: Vec<RuleTrace>,
+    /// The other rules of a large set, by the condition that ruled them out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub passed_over: Vec<PassedOver>,
     /// "would have matched `ap-known` if dmarc were pass".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nearest_miss: Option<String>,
@@ -109,6 +114,15 @@ pub struct SignalHit {
     pub signal: String,
     pub points: i64,
     pub because: String,
+}
+
+/// Rules that one condition ruled out, each by its own values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassedOver {
+    /// Key of the condition: `subject`.
+    pub condition: String,
+    /// Names.
+    pub rules: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -93,6 +93,7 @@ pub(super) async fn one(State(web): State<Arc<Web>>, Path(id): Path<String>) -> 
         "score": told.score,
         "signals": told.signals,
         "rules": told.rules,
+        "passed_over": told.passed_over,
         "nearest_miss": told.nearest_miss,
     })
         }),

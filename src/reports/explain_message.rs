@@ -124,6 +124,9 @@ fn why(picture: &MessagePicture, explanation: &Explanation) -> String {
         told.push_str("\nRULES PASSED OVER, IN THEIR ORDER\n");
         told.extend(passed.into_iter().map(passed_over));
     }
+    for group in &explanation.passed_over {
+        told.push_str(&format!("  Passed over for their `{}`: {}\n", group.condition, group.rules.join(", ")));
+    }
     told.push_str("\nWHAT WOULD HAVE CHANGED IT\n");
     match &explanation.nearest_miss {
         Some(miss) => {

@@ -43,6 +43,7 @@ impl RuleFile {
 /// One condition as it is written, compiled.
 #[derive(Debug)]
 pub(super) struct Clause {
+    pub key: &'static str,
     pub written: String,
     pub condition: Box<dyn Condition>,
 }
@@ -94,7 +95,7 @@ pub(super) struct Context<'a> {
 /// Everything wrong with the file.
 pub(super) fn compile(path: &Path, source: &str, context: &mut Context<'_>) -> Result<RuleFile, Vec<Diagnostic>> {
     let root = DeTable::parse(source).map_err(|error| vec![Diagnostic::toml_error(path, source, &error)])?;
-    let mut compiler = Compiler { path, source, context, lists: BTreeMap::new(), faults: vec![] };
+    let mut compiler = Compiler { path, source, context, lists: BTreeMap::new(), faults: vec![], line: (0, 1) };
     let file = compiler.file(entries(root.get_ref()));
     match compiler.faults {
         faults if faults.is_empty() => Ok(file),
@@ -111,6 +112,8 @@ struct Compiler<'a, 'c> {
     context: &'a mut Context<'c>,
     lists: BTreeMap<String, List>,
     faults: Vec<Fault>,
+    /// A place up to which lines were counted, and its line.
+    line: (usize, usize),
 }
 
 impl Compiler<'_, '_> {
@@ -231,7 +234,7 @@ impl Compiler<'_, '_> {
             let read = trial::read(span, keys, name.as_deref());
             trials.extend(self.keep(read));
         }
-        let at = place(self.path, self.source, span.start);
+        let at = self.place(span.start);
         let rule = Rule { name: name?, at, span, clauses, action: action?, on_error };
         (self.faults.len() == before).then_some(rule)
     }
@@ -252,6 +255,14 @@ impl Compiler<'_, '_> {
         }
         let action = action::read(span.clone(), &acting, &[], self.context.known, false);
         self.keep(action).map(|action| Default { span, action })
+    }
+
+    /// As `place`, counting on from the rule before: a file may have thousands.
+    fn place(&mut self, start: usize) -> String {
+        let (counted, line) = self.line;
+        let (from, line) = if counted <= start { (counted, line) } else { (0, 1) };
+        self.line = (start, line + newlines(self.source.get(from..start).unwrap_or_default()));
+        format!("{}:{}", self.path.file_name().unwrap_or_default().to_string_lossy(), self.line.1)
     }
 
     /// A condition or `unless`; `more` are the other keys that may stand there, for the message.
@@ -280,11 +291,15 @@ impl Compiler<'_, '_> {
         };
         let mut workshop = Workshop { banks: self.context.banks, lists: &self.lists, in_signal };
         let compiled = (kind.compile)(entry, &mut workshop);
-        self.keep(compiled).map(|condition| Clause { written: entry.written(), condition })
+        self.keep(compiled).map(|condition| Clause { key: kind.key, written: entry.written(), condition })
     }
 }
 
 fn place(path: &Path, source: &str, start: usize) -> String {
-    let line = source.bytes().take(start).filter(|byte| *byte == b'\n').count() + 1;
+    let line = newlines(source.get(..start).unwrap_or_default()) + 1;
     format!("{}:{line}", path.file_name().unwrap_or_default().to_string_lossy())
+}
+
+fn newlines(text: &str) -> usize {
+    text.bytes().filter(|byte| *byte == b'\n').count()
 }

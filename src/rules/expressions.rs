@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use minijinja::{Environment, ErrorKind};
 use serde_json::Value;
@@ -9,9 +10,16 @@ use serde_json::Value;
 use super::facts::FACTS;
 use super::read::Fault;
 
+/// Only to see which names a text uses.
+static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(Environment::new);
+
+fn environment<'s>() -> &'static Environment<'s> {
+    &ENVIRONMENT
+}
+
 /// Refuses an expression that names a fact that does not exist, or one of `hidden`.
 pub(super) fn check_names(span: Range<usize>, source: &str, hidden: &[&str]) -> Result<(), Fault> {
-    let environment = Environment::new();
+    let environment = environment();
     let Ok(expression) = environment.compile_expression(source) else { return Ok(()) };
     refuse_unknown(span, expression.undeclared_variables(false), hidden)
 }
@@ -28,7 +36,7 @@ pub(super) fn check_fill_names(span: Range<usize>, value: &Value, captures: &[St
         }
         _ => return Ok(()),
     };
-    let environment = Environment::new();
+    let environment = environment();
     let Ok(template) = environment.template_from_str(text) else { return Ok(()) };
     refuse_unknown(span.clone(), template.undeclared_variables(false), &[])?;
     for name in template.undeclared_variables(true) {
@@ -47,7 +55,7 @@ pub(super) fn is_unknown(why: &str) -> bool {
 }
 
 fn refuse_unknown(span: Range<usize>, names: impl IntoIterator<Item = String>, hidden: &[&str]) -> Result<(), Fault> {
-    let environment = Environment::new();
+    let environment = environment();
     let globals: BTreeSet<&str> = environment.globals().map(|(name, _)| name).collect();
     let known: Vec<&str> = FACTS.iter().map(|(name, _)| *name).filter(|name| !hidden.contains(name)).collect();
     let mut names: Vec<String> = names.into_iter().collect();

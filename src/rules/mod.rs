@@ -92,7 +92,12 @@ impl RuleSet {
 
     /// What becomes of a message. Total: whatever the facts, there is a decision with its explanation.
     pub fn screen(&self, facts: &Facts) -> Decision {
-        screen::screen(self, facts)
+        screen::screen(self, facts, false)
+    }
+
+    /// The same decision, with every rule told condition by condition, however many there are.
+    pub fn explain(&self, facts: &Facts) -> Decision {
+        screen::screen(self, facts, true)
     }
 
     /// Runs the tests that the files carry, in their order, without effects.

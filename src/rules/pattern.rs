@@ -1,5 +1,6 @@
 //! Text patterns: globs by default, `/regex/flags` in slashes. All run in time linear in the text.
 
+use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use regex::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
@@ -114,6 +115,8 @@ fn glob(written: &str) -> String {
 #[derive(Debug, Default)]
 pub(super) struct PatternBank {
     patterns: Vec<Pattern>,
+    /// Numbers by what is written.
+    known: HashMap<String, usize>,
     /// Built at the first use; none when the set would grow too large, then each pattern runs by itself.
     set: OnceLock<Option<RegexSet>>,
 }
@@ -122,9 +125,10 @@ impl PatternBank {
     /// Adds a pattern and gives its number.
     pub fn add(&mut self, pattern: Pattern) -> usize {
         self.set = OnceLock::new();
-        if let Some(at) = self.patterns.iter().position(|known| known.written == pattern.written) {
-            return at;
+        if let Some(at) = self.known.get(&pattern.written) {
+            return *at;
         }
+        self.known.insert(pattern.written.clone(), self.patterns.len());
         self.patterns.push(pattern);
         self.patterns.len() - 1
     }
@@ -133,26 +137,13 @@ impl PatternBank {
         self.patterns.get(number)
     }
 
-    /// By number of the pattern: the place of the first value that it matches.
-    pub fn first_matches(&self, values: &[&str]) -> Vec<Option<usize>> {
-        let mut first = vec![None; self.patterns.len()];
-        for (at, value) in values.iter().enumerate() {
-            match self.set() {
-                Some(set) => {
-                    for number in set.matches(value) {
-                        first[number].get_or_insert(at);
-                    }
-                }
-                None => {
-                    for (number, pattern) in self.patterns.iter().enumerate() {
-                        if first[number].is_none() && pattern.is_match(value) {
-                            first[number] = Some(at);
-                        }
-                    }
-                }
-            }
-        }
-        first
+    /// Which patterns match which of the values.
+    pub fn matches(&self, values: &[&str]) -> Matches {
+        let of = |value: &&str| match self.set() {
+            Some(set) => set.matches(value).into_iter().collect(),
+            None => (0..self.patterns.len()).filter(|number| self.patterns[*number].is_match(value)).collect(),
+        };
+        Matches(if self.patterns.is_empty() { vec![] } else { values.iter().map(of).collect() })
     }
 
     /// Compiles the set now rather than at the first message.
@@ -173,6 +164,22 @@ impl PatternBank {
     }
 }
 
+/// Numbers of the patterns that match, in order, by value.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Matches(Vec<Vec<usize>>);
+
+impl Matches {
+    /// Whether a pattern matches the value at this place.
+    pub fn is_match(&self, value: usize, number: usize) -> bool {
+        self.0.get(value).is_some_and(|numbers| numbers.binary_search(&number).is_ok())
+    }
+
+    /// The place of the first value that a pattern matches.
+    pub fn first(&self, number: usize) -> Option<usize> {
+        (0..self.0.len()).find(|value| self.is_match(*value, number))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,7 +191,7 @@ mod tests {
             let mut bank = PatternBank::default();
             let number = bank.add(pattern.clone());
             assert_eq!(pattern.is_match(value), expected, "{} on {value}", pattern.written);
-            assert_eq!(bank.first_matches(&[value])[number].is_some(), expected, "{} in a set", pattern.written);
+            assert_eq!(bank.matches(&[value]).first(number).is_some(), expected, "{} in a set", pattern.written);
         };
         check("*@nordwind.example", "Billing@NordWind.example", true);
         check("*@nordwind.example", "billing@nordwind.example.evil", false);

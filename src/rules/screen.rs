@@ -12,9 +12,15 @@ use super::expressions::is_unknown;
 use super::facts::Facts;
 use super::seen::Seen;
 use crate::domain::expression;
-use crate::domain::verdict::{ConditionTrace, Decision, Explanation, RuleTrace, Severity, SignalHit, Verdict};
+use crate::domain::verdict::{
+    ConditionTrace, Decision, Explanation, PassedOver, RuleTrace, Severity, SignalHit, Verdict,
+};
 
-pub(super) fn screen(rules: &RuleSet, facts: &Facts) -> Decision {
+/// Most rules for one mailbox of which each is told condition by condition.
+const TOLD_WHOLE: usize = 50;
+
+/// The decision. With `whole`, each rule is told condition by condition however many there are.
+pub(super) fn screen(rules: &RuleSet, facts: &Facts, whole: bool) -> Decision {
     let mut seen = Seen::new(facts, &rules.banks);
     let mut told = Explanation { ruleset: Some(rules.hash.clone()), ..Default::default() };
     let mut shown = facts.to_json(false);
@@ -22,14 +28,33 @@ pub(super) fn screen(rules: &RuleSet, facts: &Facts) -> Decision {
     shown.insert("score".into(), told.score.into());
     told.facts = shown;
     let mut nearest = Nearest::default();
-    for rule in rules.covering(&facts.mailbox).flat_map(|file| &file.rules) {
+    let covering = || rules.covering(&facts.mailbox).flat_map(|file| &file.rules);
+    // Telling of a thousand rules what each of their conditions met would take longer than screening.
+    let is_large = !whole && rules.covering(&facts.mailbox).map(|file| file.rules.len()).sum::<usize>() > TOLD_WHOLE;
+    let mut passed = Passed::default();
+    for rule in covering() {
+        if is_large && let Some(key) = rules_out(&rule.clauses, &seen, nearest.rank()) {
+            passed.add(key, rule);
+            continue;
+        }
         let mut weighed = weigh(&rule.clauses, &seen);
         let outcome = match weighed.held {
             Held::Yes => act(&rule.action, &seen, &weighed.captures),
             Held::Failed => Err(weighed.failure.take().unwrap_or_default()),
             Held::No | Held::Unknown => {
-                nearest.consider(rule, &mut weighed);
-                told.rules.push(trace(rule, false, weighed.traces));
+                let is_nearest = nearest.consider(rule, &mut weighed);
+                if !is_large {
+                    told.rules.push(trace(rule, false, weighed.traces));
+                } else if is_nearest {
+                    // What was nearest before is one of many now.
+                    if let Some((before, key)) = passed.nearest.replace((rule, weighed.ruled_out_by)) {
+                        told.rules.retain(|trace| trace.rule != before.name);
+                        passed.add(key, before);
+                    }
+                    told.rules.push(trace(rule, false, weighed.traces));
+                } else {
+                    passed.add(weighed.ruled_out_by, rule);
+                }
                 continue;
             }
         };
@@ -53,9 +78,11 @@ pub(super) fn screen(rules: &RuleSet, facts: &Facts) -> Decision {
         };
         told.rules.push(trace(rule, true, weighed.traces));
         told.rule = Some(rule.name.clone());
+        told.passed_over = passed.groups;
         told.nearest_miss = nearest.told();
         return Decision::new(decided.0, decided.1, told);
     }
+    told.passed_over = passed.groups;
     told.nearest_miss = nearest.told();
     by_default(rules, &seen, told)
 }
@@ -78,6 +105,9 @@ fn by_default(rules: &RuleSet, seen: &Seen<'_>, told: Explanation) -> Decision {
 
 fn add_signals(rules: &RuleSet, seen: &mut Seen<'_>, told: &mut Explanation) {
     for signal in rules.covering(&seen.facts.mailbox).flat_map(|file| &file.signals) {
+        if rules_out(&signal.clauses, seen, Some((0, Reverse(usize::MAX)))).is_some() {
+            continue;
+        }
         let weighed = weigh(&signal.clauses, seen);
         if weighed.held == Held::Yes {
             told.score = told.score.saturating_add(signal.points);
@@ -98,6 +128,8 @@ struct Weighed {
     /// Conditions that held.
     fulfilled: usize,
     failure: Option<String>,
+    /// Key of the first condition that did not hold.
+    ruled_out_by: &'static str,
 }
 
 /// What would have to be otherwise. Put into words for the nearest miss only.
@@ -122,10 +154,73 @@ impl Missing {
     }
 }
 
+impl Weighed {
+    fn rule_out(&mut self, key: &'static str) {
+        if self.ruled_out_by.is_empty() {
+            self.ruled_out_by = key;
+        }
+    }
+}
+
+/// How far a rule is from matching: what it misses, then what it has.
+type Rank = (usize, Reverse<usize>);
+
+/// The condition that keeps it from matching for certain, as soon as it can be no nearer miss than `nearest` either. None: `weigh` has
+/// to say. What is cheap is asked first.
+fn rules_out(clauses: &Clauses, seen: &Seen<'_>, nearest: Option<Rank>) -> Option<&'static str> {
+    let (nearest_missing, Reverse(nearest_has)) = nearest?;
+    let all = clauses.all.len() + clauses.unless.len();
+    let (mut missing, mut by, mut unknown, mut has_failed) = (0, None, None, false);
+    let is_farther = |missing| missing > nearest_missing || missing == nearest_missing && all - missing <= nearest_has;
+    let costly = |clause: &&Clause| clause.condition.is_costly();
+    let is_cheap = |group: &&Vec<Clause>| !group.iter().any(|clause| clause.condition.is_costly());
+    let each = |clause: &Clause| (clause.condition.held(seen), clause.key);
+    let veto = |group: &Vec<Clause>| {
+        let held = all_of(group.iter().map(|clause| clause.condition.held(seen)));
+        (
+            if held == Held::No {
+                Held::Yes
+            } else if held == Held::Yes {
+                Held::No
+            } else {
+                held
+            },
+            "unless",
+        )
+    };
+    let cheap = clauses.all.iter().filter(|clause| !costly(clause)).map(each);
+    let cheap = cheap.chain(clauses.unless.iter().filter(is_cheap).map(veto));
+    let dear = clauses.all.iter().filter(costly).map(each);
+    let dear = dear.chain(clauses.unless.iter().filter(|group| !is_cheap(group)).map(veto));
+    for (held, key) in cheap.chain(dear) {
+        if held == Held::Yes {
+            continue;
+        }
+        missing += 1;
+        match held {
+            Held::No => drop(by.get_or_insert(key)),
+            Held::Unknown => drop(unknown.get_or_insert(key)),
+            Held::Failed => has_failed = true,
+            Held::Yes => {}
+        }
+        if by.is_some() && is_farther(missing) {
+            return by;
+        }
+    }
+    unknown.filter(|_| !has_failed && is_farther(missing))
+}
+
 /// All must hold and no group of `unless` may; a definite no is stronger than a failure, a failure than the unknown.
 fn weigh(clauses: &Clauses, seen: &Seen<'_>) -> Weighed {
-    let mut weighed =
-        Weighed { held: Held::Yes, captures: vec![], traces: vec![], missing: vec![], fulfilled: 0, failure: None };
+    let mut weighed = Weighed {
+        held: Held::Yes,
+        captures: vec![],
+        traces: vec![],
+        missing: vec![],
+        fulfilled: 0,
+        failure: None,
+        ruled_out_by: "",
+    };
     let mut verdicts = vec![];
     for (at, clause) in clauses.all.iter().enumerate() {
         let look = clause.condition.look(seen);
@@ -137,13 +232,14 @@ fn weigh(clauses: &Clauses, seen: &Seen<'_>) -> Weighed {
         }
         if look.held != Held::Yes {
             weighed.missing.push(Missing::Condition(at));
+            weighed.rule_out(clause.key);
         }
         weighed.captures.extend(look.captures.iter().cloned());
         weighed.traces.push(tell(clause, "", look));
     }
     for (at, group) in clauses.unless.iter().enumerate() {
         let looks: Vec<Look> = group.iter().map(|clause| clause.condition.look(seen)).collect();
-        let held = all(looks.iter().map(|look| look.held));
+        let held = all_of(looks.iter().map(|look| look.held));
         match held {
             Held::No => weighed.fulfilled += 1,
             Held::Failed => {
@@ -154,6 +250,7 @@ fn weigh(clauses: &Clauses, seen: &Seen<'_>) -> Weighed {
         }
         if held != Held::No {
             weighed.missing.push(Missing::Unless(at, held == Held::Yes));
+            weighed.rule_out("unless");
         }
         // What cannot be ruled out vetoes: an unknown here keeps the rule from matching.
         verdicts.push(match held {
@@ -163,11 +260,11 @@ fn weigh(clauses: &Clauses, seen: &Seen<'_>) -> Weighed {
         });
         weighed.traces.extend(group.iter().zip(looks).map(|(clause, look)| tell(clause, "unless ", look)));
     }
-    weighed.held = all(verdicts);
+    weighed.held = all_of(verdicts);
     weighed
 }
 
-fn all(verdicts: impl IntoIterator<Item = Held>) -> Held {
+fn all_of(verdicts: impl IntoIterator<Item = Held>) -> Held {
     let rank = |held: &Held| match held {
         Held::Yes => 0,
         Held::Unknown => 1,
@@ -196,7 +293,7 @@ fn act(action: &Action, seen: &Seen<'_>, captures: &[(String, String)]) -> Resul
     if !has_inputs && !fills_reason {
         return Ok((action.verdict.clone(), action.reason.clone()));
     }
-    let mut context = seen.context().clone();
+    let mut context = seen.values().clone();
     // The first pattern to capture a name keeps it.
     let captured: Map<_, _> = captures.iter().rev().map(|(k, v)| (k.clone(), Value::String(v.clone()))).collect();
     if let Value::Object(facts) = &mut context {
@@ -224,22 +321,46 @@ fn act(action: &Action, seen: &Seen<'_>, captures: &[(String, String)]) -> Resul
     Ok((verdict, reason))
 }
 
+/// The rules of a large set that did not match, by what ruled them out.
+#[derive(Default)]
+struct Passed<'r> {
+    groups: Vec<PassedOver>,
+    /// The nearest so far, which is told whole, and what ruled it out.
+    nearest: Option<(&'r Rule, &'static str)>,
+}
+
+impl Passed<'_> {
+    fn add(&mut self, key: &'static str, rule: &Rule) {
+        match self.groups.iter_mut().find(|group| group.condition == key) {
+            Some(group) => group.rules.push(rule.name.clone()),
+            None => self.groups.push(PassedOver { condition: key.to_owned(), rules: vec![rule.name.clone()] }),
+        }
+    }
+}
+
 /// The passed-over rule with the fewest conditions that did not hold; among equals the one that held most, then the first.
 #[derive(Default)]
 struct Nearest<'r>(Option<Miss<'r>>);
 
 struct Miss<'r> {
-    rank: (usize, Reverse<usize>),
+    rank: Rank,
     rule: &'r Rule,
     missing: Vec<Missing>,
 }
 
 impl<'r> Nearest<'r> {
-    fn consider(&mut self, rule: &'r Rule, weighed: &mut Weighed) {
+    fn rank(&self) -> Option<Rank> {
+        self.0.as_ref().map(|miss| miss.rank)
+    }
+
+    /// Whether it is the nearest so far.
+    fn consider(&mut self, rule: &'r Rule, weighed: &mut Weighed) -> bool {
         let rank = (weighed.missing.len(), Reverse(weighed.fulfilled));
-        if self.0.as_ref().is_none_or(|best| rank < best.rank) {
+        let is_nearest = self.rank().is_none_or(|best| rank < best);
+        if is_nearest {
             self.0 = Some(Miss { rank, rule, missing: std::mem::take(&mut weighed.missing) });
         }
+        is_nearest
     }
 
     fn told(&self) -> Option<String> {

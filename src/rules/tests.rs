@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 mod arbitrary;
 mod explanations;
 mod faults;
+mod large;
 
 use super::*;
 use crate::domain::message::{AuthResult, Authentication, Automatic, Part, PartKind, PartRole};

@@ -93,7 +93,7 @@ impl Trial {
         let decision = rules.screen(&facts);
         match self.expected.missed(&decision) {
             None => Ok(()),
-            Some(missed) => Err(format!("{missed}, but {}", told(&decision, self.rule()))),
+            Some(missed) => Err(format!("{missed}, but {}", told(&rules.explain(&facts), self.rule()))),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Conditions on what is attached: `attachment`, `documents_min`, `usable_documents`.
 
-use super::{Compiled, Condition, Kind, Look, Workshop, one_of};
+use super::{Compiled, Condition, Held, Kind, Look, Workshop, one_of};
 use crate::domain::message::{PartKind, PartRole};
 use crate::rules::facts::Attachment;
 use crate::rules::pattern::Pattern;
@@ -16,7 +16,9 @@ pub(super) const KINDS: &[Kind] = &[
 /// At least `count_min` parts that are all of this.
 #[derive(Debug, Default)]
 struct Wanted {
-    names: Vec<Pattern>,
+    /// Numbers of the patterns in the bank of file names.
+    names: Vec<usize>,
+    captures: Vec<String>,
     kinds: Vec<PartKind>,
     roles: Vec<PartRole>,
     size_min: u64,
@@ -29,7 +31,7 @@ struct Wanted {
 #[derive(Debug)]
 struct AnyAttachment(Vec<Wanted>);
 
-fn compile(entry: &Entry<'_>, _: &mut Workshop<'_>) -> Compiled {
+fn compile(entry: &Entry<'_>, workshop: &mut Workshop<'_>) -> Compiled {
     const KEYS: [&str; 6] = ["name", "kind", "role", "size_min", "size_max", "count_min"];
     let mut all = vec![];
     for (span, keys) in tables(entry.value)? {
@@ -42,7 +44,9 @@ fn compile(entry: &Entry<'_>, _: &mut Workshop<'_>) -> Compiled {
                 "name" => {
                     for (span, written) in texts(key.value)? {
                         let mend = "write a glob such as \"*.pdf\"";
-                        wanted.names.push(Pattern::parse(written).map_err(|why| Fault::new(span, why, mend))?);
+                        let pattern = Pattern::parse(written).map_err(|why| Fault::new(span, why, mend))?;
+                        wanted.captures.extend(pattern.capture_names().map(str::to_owned));
+                        wanted.names.push(workshop.banks.add_file_name(pattern));
                     }
                 }
                 "kind" => wanted.kinds = closed(key.value, "kind of part", PartKind::ALL)?,
@@ -67,8 +71,9 @@ fn compile(entry: &Entry<'_>, _: &mut Workshop<'_>) -> Compiled {
 }
 
 impl Wanted {
-    fn fits(&self, part: &Attachment) -> bool {
-        (self.names.is_empty() || self.names.iter().any(|name| name.is_match(&part.name)))
+    /// Whether the attachment at this place is all of it.
+    fn fits(&self, seen: &Seen<'_>, at: usize, part: &Attachment) -> bool {
+        (self.names.is_empty() || self.names.iter().any(|number| seen.file_names().is_match(at, *number)))
             && (self.kinds.is_empty() || self.kinds.contains(&part.kind))
             && (self.roles.is_empty() || self.roles.contains(&part.role))
             && part.size_bytes >= self.size_min
@@ -77,13 +82,23 @@ impl Wanted {
 }
 
 impl Condition for AnyAttachment {
+    fn held(&self, seen: &Seen<'_>) -> Held {
+        let parts = || seen.facts.attachments.iter().enumerate();
+        let enough = |wanted: &Wanted| {
+            parts().filter(|(at, part)| wanted.fits(seen, *at, part)).take(wanted.count_min).count() == wanted.count_min
+        };
+        self.0.iter().any(enough).into()
+    }
+
     fn look(&self, seen: &Seen<'_>) -> Look {
         let parts = &seen.facts.attachments;
         for wanted in &self.0 {
-            let fitting: Vec<_> = parts.iter().filter(|part| wanted.fits(part)).collect();
+            let fits = |(at, part): &(usize, &Attachment)| wanted.fits(seen, *at, part);
+            let fitting: Vec<_> = parts.iter().enumerate().filter(fits).map(|(_, part)| part).collect();
             if fitting.len() >= wanted.count_min {
                 let names: Vec<_> = fitting.iter().map(|part| shorten(&part.name, 60)).collect();
-                let pattern = wanted.names.iter().zip(fitting.iter().cycle());
+                let patterns = wanted.names.iter().filter_map(|number| seen.file_names().pattern(*number));
+                let pattern = patterns.zip(fitting.iter().cycle());
                 let captures = pattern.flat_map(|(pattern, part)| pattern.captures(&part.name)).collect();
                 let because = format!("attached: {} ({})", one_of(&names, "files"), wanted.written);
                 return Look { captures, ..Look::new(true, because) };
@@ -97,8 +112,7 @@ impl Condition for AnyAttachment {
     }
 
     fn capture_names(&self) -> Vec<String> {
-        let patterns = self.0.iter().flat_map(|wanted| &wanted.names);
-        patterns.flat_map(|pattern| pattern.capture_names().map(str::to_owned)).collect()
+        self.0.iter().flat_map(|wanted| wanted.captures.iter().cloned()).collect()
     }
 }
 
@@ -144,6 +158,10 @@ fn compile_usable(entry: &Entry<'_>, _: &mut Workshop<'_>) -> Compiled {
 }
 
 impl Documents {
+    fn count(&self, seen: &Seen<'_>) -> usize {
+        if self.usable { seen.facts.usable_documents } else { seen.facts.document_count }
+    }
+
     fn bounds(&self) -> String {
         let noun = if self.usable { "usable documents" } else { "documents" };
         match self.max {
@@ -155,10 +173,14 @@ impl Documents {
 }
 
 impl Condition for Documents {
+    fn held(&self, seen: &Seen<'_>) -> Held {
+        let has = self.count(seen);
+        (has >= self.min && self.max.is_none_or(|max| has <= max)).into()
+    }
+
     fn look(&self, seen: &Seen<'_>) -> Look {
-        let has = if self.usable { seen.facts.usable_documents } else { seen.facts.document_count };
-        let held = has >= self.min && self.max.is_none_or(|max| has <= max);
-        Look::new(held, format!("{has} there, wanted {}", self.bounds()))
+        let has = self.count(seen);
+        Look::new(self.held(seen) == Held::Yes, format!("{has} there, wanted {}", self.bounds()))
     }
 
     fn wish(&self) -> String {

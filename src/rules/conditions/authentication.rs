@@ -1,6 +1,6 @@
 //! Conditions on what a trusted server said about the sender: `dmarc`, `spf`, `dkim`, and whether the author is proven.
 
-use super::{Compiled, Condition, Kind, Look, Workshop, one_of};
+use super::{Compiled, Condition, Held, Kind, Look, Workshop, one_of};
 use crate::domain::message::AuthResult;
 use crate::rules::read::{Entry, boolean, closed};
 use crate::rules::seen::Seen;
@@ -40,6 +40,17 @@ fn compile(entry: &Entry<'_>, method: Method) -> Compiled {
 }
 
 impl Condition for Result {
+    fn held(&self, seen: &Seen<'_>) -> Held {
+        let facts = seen.facts;
+        let is = |result: Option<AuthResult>| result.map_or(Held::Unknown, |r| self.wanted.contains(&r).into());
+        match self.method {
+            Method::Dmarc => is(facts.dmarc),
+            Method::Spf => is(facts.spf),
+            Method::Dkim if facts.dkim.is_empty() => Held::Unknown,
+            Method::Dkim => facts.dkim.iter().any(|(result, _)| self.wanted.contains(result)).into(),
+        }
+    }
+
     fn look(&self, seen: &Seen<'_>) -> Look {
         let facts = seen.facts;
         let has: Vec<AuthResult> = match self.method {
@@ -72,6 +83,10 @@ fn compile_authenticated(entry: &Entry<'_>, _: &mut Workshop<'_>) -> Compiled {
 }
 
 impl Condition for Authenticated {
+    fn held(&self, seen: &Seen<'_>) -> Held {
+        (seen.facts.authenticated.is_some() == self.0).into()
+    }
+
     fn look(&self, seen: &Seen<'_>) -> Look {
         match &seen.facts.authenticated {
             Some(how) => Look::new(self.0, how.clone()),

@@ -1,6 +1,6 @@
 //! `automatic = ["bulk", …]`: whether and how a machine wrote it (RFC 3834).
 
-use super::{Compiled, Condition, Kind, Look, Workshop, one_of};
+use super::{Compiled, Condition, Held, Kind, Look, Workshop, one_of};
 use crate::domain::message::Automatic;
 use crate::rules::read::{Entry, closed};
 use crate::rules::seen::Seen;
@@ -15,6 +15,10 @@ fn compile(entry: &Entry<'_>, _: &mut Workshop<'_>) -> Compiled {
 }
 
 impl Condition for Wanted {
+    fn held(&self, seen: &Seen<'_>) -> Held {
+        seen.facts.automatic.is_some_and(|automatic| self.0.contains(&automatic)).into()
+    }
+
     fn look(&self, seen: &Seen<'_>) -> Look {
         match seen.facts.automatic {
             Some(automatic) => Look::new(self.0.contains(&automatic), format!("automatic is {automatic}")),

@@ -1,6 +1,6 @@
 //! `duplicate = true`, `duplicate_documents = ["all"]`: whether the same message, or what it brings, came before.
 
-use super::{Compiled, Condition, Kind, Look, Workshop, one_of};
+use super::{Compiled, Condition, Held, Kind, Look, Workshop, one_of};
 use crate::domain::document::Repeated;
 use crate::rules::read::{Entry, boolean, closed};
 use crate::rules::seen::Seen;
@@ -16,6 +16,10 @@ fn compile(entry: &Entry<'_>, _: &mut Workshop<'_>) -> Compiled {
 }
 
 impl Condition for Duplicate {
+    fn held(&self, seen: &Seen<'_>) -> Held {
+        (seen.facts.duplicate_of.is_some() == self.0).into()
+    }
+
     fn look(&self, seen: &Seen<'_>) -> Look {
         match &seen.facts.duplicate_of {
             Some(earlier) => Look::new(self.0, format!("it repeats {earlier}")),
@@ -36,6 +40,10 @@ fn compile_documents(entry: &Entry<'_>, _: &mut Workshop<'_>) -> Compiled {
 }
 
 impl Condition for DuplicateDocuments {
+    fn held(&self, seen: &Seen<'_>) -> Held {
+        self.0.contains(&seen.facts.duplicate_documents).into()
+    }
+
     fn look(&self, seen: &Seen<'_>) -> Look {
         let facts = seen.facts;
         let held = self.0.contains(&facts.duplicate_documents);

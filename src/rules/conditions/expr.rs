@@ -10,16 +10,16 @@ pub(super) const KINDS: &[Kind] = &[Kind { key: "expr", compile }];
 
 /// Any one of several expressions.
 #[derive(Debug)]
-struct Expressions(Vec<String>);
+struct Expressions(Vec<expression::Condition>);
 
 fn compile(entry: &Entry<'_>, workshop: &mut Workshop<'_>) -> Compiled {
     let mut sources = vec![];
     for (span, source) in texts(entry.value)? {
-        expression::check(source)
+        let compiled = expression::Condition::new(source)
             .map_err(|why| Fault::new(span.clone(), why, "write a minijinja expression, such as \"score > 3\""))?;
         let hidden: &[&str] = if workshop.in_signal { &["score", "captures"] } else { &["captures"] };
         check_names(span, source, hidden)?;
-        sources.push(source.to_owned());
+        sources.push(compiled);
     }
     Ok(Box::new(Expressions(sources)))
 }
@@ -27,8 +27,9 @@ fn compile(entry: &Entry<'_>, workshop: &mut Workshop<'_>) -> Compiled {
 impl Condition for Expressions {
     fn look(&self, seen: &Seen<'_>) -> Look {
         let mut worst: Option<Look> = None;
-        for source in &self.0 {
-            match expression::holds(source, seen.context()) {
+        for expression in &self.0 {
+            let source = expression.source();
+            match expression.holds(seen.context()) {
                 Ok(true) => return Look::new(true, format!("`{}` holds", shorten(source, 80))),
                 Ok(false) => {}
                 Err(why) if is_unknown(&why) => {
@@ -41,6 +42,10 @@ impl Condition for Expressions {
         worst.unwrap_or_else(|| Look::new(false, format!("{} does not hold", self.written())))
     }
 
+    fn is_costly(&self) -> bool {
+        true
+    }
+
     fn wish(&self) -> String {
         format!("{} held", self.written())
     }
@@ -48,6 +53,6 @@ impl Condition for Expressions {
 
 impl Expressions {
     fn written(&self) -> String {
-        one_of(&self.0.iter().map(|source| shorten(source, 80)).collect::<Vec<_>>(), "expressions")
+        one_of(&self.0.iter().map(|expression| shorten(expression.source(), 80)).collect::<Vec<_>>(), "expressions")
     }
 }

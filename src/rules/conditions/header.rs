@@ -1,6 +1,6 @@
 //! `header = { name = pattern }`: any header field, every named one must match.
 
-use super::{Compiled, Condition, Kind, Look, Workshop, one_of};
+use super::{Compiled, Condition, Held, Kind, Look, Workshop, one_of};
 use crate::rules::pattern::Pattern;
 use crate::rules::read::{Entry, Fault, shorten, table, texts};
 use crate::rules::seen::Seen;
@@ -8,9 +8,22 @@ use crate::rules::seen::Seen;
 pub(super) const KINDS: &[Kind] = &[Kind { key: "header", compile }];
 
 #[derive(Debug)]
-struct Header(Vec<(String, Vec<Pattern>)>);
+struct Header(Vec<Field>);
 
-fn compile(entry: &Entry<'_>, _: &mut Workshop<'_>) -> Compiled {
+#[derive(Debug)]
+struct Field {
+    /// In lower case.
+    name: String,
+    /// Its place in the banks.
+    at: usize,
+    /// Numbers of the patterns in its bank.
+    numbers: Vec<usize>,
+    /// The patterns in words.
+    wanted: String,
+    captures: Vec<String>,
+}
+
+fn compile(entry: &Entry<'_>, workshop: &mut Workshop<'_>) -> Compiled {
     let mut wanted = vec![];
     for field in table(entry.value)? {
         let is_name = !field.key.is_empty() && field.key.bytes().all(|b| b.is_ascii_graphic() && b != b':');
@@ -18,9 +31,16 @@ fn compile(entry: &Entry<'_>, _: &mut Workshop<'_>) -> Compiled {
             let what = format!("`{}` is no name of a header field", field.key);
             return Err(Fault::new(field.key_span(), what, "write it as in the mail, without the colon"));
         }
-        let parse = |(span, written)| Pattern::parse(written).map_err(|why| Fault::new(span, why, "mend the pattern"));
-        let patterns = texts(field.value)?.into_iter().map(parse).collect::<Result<_, _>>()?;
-        wanted.push((field.key.to_ascii_lowercase(), patterns));
+        let name = field.key.to_ascii_lowercase();
+        let at = workshop.banks.header(&name);
+        let (mut numbers, mut written, mut captures) = (vec![], vec![], vec![]);
+        for (span, text) in texts(field.value)? {
+            let pattern = Pattern::parse(text).map_err(|why| Fault::new(span, why, "mend the pattern"))?;
+            captures.extend(pattern.capture_names().map(str::to_owned));
+            written.push(text);
+            numbers.push(workshop.banks.add_header(at, pattern));
+        }
+        wanted.push(Field { name, at, numbers, wanted: one_of(&written, "patterns"), captures });
     }
     if wanted.is_empty() {
         return Err(Fault::new(entry.value.span(), "no header is named", "write { \"list-id\" = \"*\" }"));
@@ -29,35 +49,42 @@ fn compile(entry: &Entry<'_>, _: &mut Workshop<'_>) -> Compiled {
 }
 
 impl Condition for Header {
+    fn held(&self, seen: &Seen<'_>) -> Held {
+        let is_there = |field: &Field| seen.header(field.at).and_then(|sighted| sighted.any(&field.numbers));
+        self.0.iter().all(|field| is_there(field) == Some(true)).into()
+    }
+
     fn look(&self, seen: &Seen<'_>) -> Look {
         let mut found = Look::new(true, "");
         let mut because = vec![];
-        for (name, patterns) in &self.0 {
-            let mut values = seen.facts.headers.iter().filter(|(known, _)| known == name).map(|(_, value)| value);
-            let hit = values.clone().find_map(|value| Some((value, patterns.iter().find(|p| p.is_match(value))?)));
+        for Field { name, at, numbers, wanted, .. } in &self.0 {
+            let sighted = seen.header(*at);
+            let values = sighted.and_then(|sighted| sighted.values.as_deref()).unwrap_or_default();
+            // The topmost field that any pattern matches.
+            let hit = sighted.into_iter().find_map(|sighted| {
+                values.iter().enumerate().find_map(|(place, value)| {
+                    let number = numbers.iter().find(|number| sighted.is_match(place, **number))?;
+                    Some((value, sighted.pattern(*number)?))
+                })
+            });
             match hit {
                 Some((value, pattern)) => {
                     found.captures.extend(pattern.captures(value));
                     because.push(format!("{name} `{}` matches `{}`", shorten(value, 80), pattern.written));
                 }
-                None if values.next().is_none() => return Look::new(false, format!("there is no header {name}")),
-                None => return Look::new(false, format!("header {name} does not match {}", written(patterns))),
+                None if values.is_empty() => return Look::new(false, format!("there is no header {name}")),
+                None => return Look::new(false, format!("header {name} does not match {wanted}")),
             }
         }
         Look { because: because.join(", "), ..found }
     }
 
     fn wish(&self) -> String {
-        let each = self.0.iter().map(|(name, patterns)| format!("header {name} matched {}", written(patterns)));
+        let each = self.0.iter().map(|field| format!("header {} matched {}", field.name, field.wanted));
         each.collect::<Vec<_>>().join(" and ")
     }
 
     fn capture_names(&self) -> Vec<String> {
-        let patterns = self.0.iter().flat_map(|(_, patterns)| patterns);
-        patterns.flat_map(|pattern| pattern.capture_names().map(str::to_owned)).collect()
+        self.0.iter().flat_map(|field| field.captures.iter().cloned()).collect()
     }
-}
-
-fn written(patterns: &[Pattern]) -> String {
-    one_of(&patterns.iter().map(|pattern| pattern.written.as_str()).collect::<Vec<_>>(), "patterns")
 }

@@ -1,6 +1,6 @@
 //! `in_list = { from_domain = "name" }`: whether an address is in a list of the file.
 
-use super::{Compiled, Condition, Kind, Look, Workshop};
+use super::{Compiled, Condition, Held, Kind, Look, Workshop};
 use crate::rules::lists::List;
 use crate::rules::read::{Entry, Fault, shorten, table, texts};
 use crate::rules::seen::{Field, Seen};
@@ -35,11 +35,23 @@ fn compile(entry: &Entry<'_>, workshop: &mut Workshop<'_>) -> Compiled {
 }
 
 impl Condition for InList {
+    fn held(&self, seen: &Seen<'_>) -> Held {
+        for (field, lists) in &self.0 {
+            if seen.field(*field).values.is_none() {
+                return Held::Unknown;
+            }
+            if !lists.iter().any(|(_, list)| seen.listed(*field, list).is_some()) {
+                return Held::No;
+            }
+        }
+        Held::Yes
+    }
+
     fn look(&self, seen: &Seen<'_>) -> Look {
         let mut because = vec![];
         for (field, lists) in &self.0 {
             let key = field.key();
-            let Some(values) = field.values(seen.facts) else { return Look::unknown(key) };
+            let Some(values) = &seen.field(*field).values else { return Look::unknown(key) };
             let hit = values.iter().find_map(|v| Some((v, lists.iter().find(|(_, list)| list.contains(v))?)));
             let Some((value, (name, _))) = hit else {
                 return Look::new(false, format!("{key} is not in {}", names(lists)));

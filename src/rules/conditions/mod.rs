@@ -21,7 +21,17 @@ use super::seen::{Banks, Seen};
 
 /// One key of a rule, compiled. Looking never fails and never panics.
 pub(super) trait Condition: Send + Sync + Debug {
+    /// Whether it holds, without a word: what is asked of most rules. The same as `look` says.
+    fn held(&self, seen: &Seen<'_>) -> Held {
+        self.look(seen).held
+    }
+
     fn look(&self, seen: &Seen<'_>) -> Look;
+
+    /// Whether it takes so long to look that the others are asked first.
+    fn is_costly(&self) -> bool {
+        false
+    }
 
     /// What would have to be so, after "would have matched, if": `dmarc were pass`.
     fn wish(&self) -> String;
@@ -42,6 +52,12 @@ pub(super) enum Held {
     Failed,
 }
 
+impl From<bool> for Held {
+    fn from(held: bool) -> Self {
+        if held { Self::Yes } else { Self::No }
+    }
+}
+
 /// What a condition found.
 #[derive(Debug, Clone)]
 pub(super) struct Look {
@@ -53,7 +69,7 @@ pub(super) struct Look {
 
 impl Look {
     pub fn new(held: bool, because: impl Into<String>) -> Self {
-        Self { held: if held { Held::Yes } else { Held::No }, because: because.into(), captures: vec![] }
+        Self { held: held.into(), because: because.into(), captures: vec![] }
     }
 
     pub fn unknown(fact: &str) -> Self {

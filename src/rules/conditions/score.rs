@@ -1,6 +1,6 @@
 //! `score_min` and `score_max`: the sum of all signals.
 
-use super::{Compiled, Condition, Kind, Look, Workshop};
+use super::{Compiled, Condition, Held, Kind, Look, Workshop};
 use crate::rules::read::{Entry, Fault, integer};
 use crate::rules::seen::Seen;
 
@@ -24,10 +24,14 @@ fn compile(entry: &Entry<'_>, workshop: &mut Workshop<'_>, is_min: bool) -> Comp
 }
 
 impl Condition for Score {
+    fn held(&self, seen: &Seen<'_>) -> Held {
+        let is_within = |score| if self.is_min { score >= self.bound } else { score <= self.bound };
+        seen.score.map_or(Held::Unknown, |score| is_within(score).into())
+    }
+
     fn look(&self, seen: &Seen<'_>) -> Look {
         let Some(score) = seen.score else { return Look::unknown("score") };
-        let held = if self.is_min { score >= self.bound } else { score <= self.bound };
-        Look::new(held, format!("score is {score}"))
+        Look::new(self.held(seen) == Held::Yes, format!("score is {score}"))
     }
 
     fn wish(&self) -> String {

@@ -1,6 +1,6 @@
 //! Conditions on texts and addresses: patterns over one field.
 
-use super::{Compiled, Condition, Kind, Look, Workshop, one_of};
+use super::{Compiled, Condition, Held, Kind, Look, Workshop, one_of};
 use crate::rules::pattern::Pattern;
 use crate::rules::read::{Entry, Fault, shorten, texts};
 use crate::rules::seen::{Field, Seen};
@@ -45,9 +45,15 @@ fn compile(entry: &Entry<'_>, workshop: &mut Workshop<'_>) -> Compiled {
 }
 
 impl Condition for Text {
+    fn held(&self, seen: &Seen<'_>) -> Held {
+        seen.field(self.field).any(&self.numbers).map_or(Held::Unknown, Held::from)
+    }
+
     fn look(&self, seen: &Seen<'_>) -> Look {
         let key = self.field.key();
-        if let Some((pattern, value)) = self.numbers.iter().find_map(|number| seen.matching(self.field, *number)) {
+        let sighted = seen.field(self.field);
+        let hit = |number: &usize| Some((sighted.pattern(*number)?, sighted.first(*number)?));
+        if let Some((pattern, value)) = self.numbers.iter().find_map(hit) {
             let because = match self.field {
                 Field::Body | Field::AnyText => format!("{key} matches `{}`", pattern.written),
                 _ => format!("{key} `{}` matches `{}`", shorten(value, 80), pattern.written),
@@ -55,7 +61,7 @@ impl Condition for Text {
             return Look { captures: pattern.captures(value), ..Look::new(true, because) };
         }
         let wanted = &self.wanted;
-        match self.field.values(seen.facts).as_deref() {
+        match sighted.values.as_deref() {
             None => Look::unknown(key),
             Some([]) => Look::new(false, format!("there is no {key} to match {wanted}")),
             Some([value]) if self.field != Field::Body => {
