@@ -1,10 +1,12 @@
 //! What rules may know about a message, gathered once. A fact that is not known is absent, never false.
 
+use std::sync::OnceLock;
+
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
-use super::lookalike;
 use super::read::shorten;
+use super::{language, lookalike};
 use crate::domain::document::{DocumentRef, EarlierDocument, Repeated};
 use crate::domain::message::{AuthResult, Automatic, Message, Part, PartKind, PartRole};
 use crate::domain::person::{Address, Customer, Supplier, User};
@@ -67,6 +69,12 @@ pub struct Facts {
     pub lookalike_of: Option<String>,
     pub first_time_sender: Option<bool>,
     pub automatic: Option<Automatic>,
+    /// Worked out when it is first asked for; `language()`.
+    pub(super) language: OnceLock<Option<&'static str>>,
+    /// Addresses and domains of this mail, in lower case, that belong to suppliers of the customer.
+    pub of_suppliers: Vec<String>,
+    /// The same of users.
+    pub of_users: Vec<String>,
     pub now: DateTime<Utc>,
 }
 
@@ -114,6 +122,7 @@ pub const FACTS: &[(&str, &str)] = &[
     ("lookalike_of", "the imitated domain, or null; unknown without an author"),
     ("first_time_sender", "whether the author never wrote before; unknown when nobody looked"),
     ("automatic", "auto-reply, auto-generated, bulk, or null"),
+    ("language", "language of subject and body, `en`; unknown when the text is short or not clear"),
     ("score", "sum of the points of all signals; not in signals themselves"),
     ("now", "time of screening, RFC 3339 in UTC"),
     ("captures", "object: named groups of the rule's regexes"),
@@ -143,13 +152,14 @@ impl Facts {
             let first_of_twins = part.twin_of.is_none_or(|twin| twin > part.index || !has_document(message, twin));
             part.size_bytes > 0 && first_of_twins
         });
+        let people = || recipients.clone().chain(author).chain(&message.innermost_from);
         let (duplicate_documents, duplicate_documents_of) = repeated(message, around.earlier);
         Self {
             mailbox: around.mailbox.to_owned(),
             customer: customer.name.clone(),
             from: author.cloned(),
             innermost_from: message.innermost_from.clone(),
-            to: recipients.map(|to| to.address.clone()).collect(),
+            to: recipients.clone().map(|to| to.address.clone()).collect(),
             subject: message.subject.clone(),
             body: message.text.clone(),
             headers: message.headers.clone(),
@@ -169,8 +179,16 @@ impl Facts {
             lookalike_of: imitated.map(str::to_owned),
             first_time_sender: around.first_time_sender,
             automatic: message.automatic,
+            language: OnceLock::new(),
+            of_suppliers: of_suppliers(customer, people()),
+            of_users: of_users(customer, people()),
             now: around.now,
         }
+    }
+
+    /// ISO 639-1 code of the language of subject and body; none when not known.
+    pub fn language(&self) -> Option<&'static str> {
+        *self.language.get_or_init(|| language::of(&format!("{}\n{}", self.subject, self.body)))
     }
 
     /// The facts as named values, for expressions and for the explanation. Unknown ones are left out.
@@ -199,6 +217,9 @@ impl Facts {
             put("body", json!(self.body));
             let headers: Map<_, _> = self.headers.iter().rev().map(|(k, v)| (k.clone(), json!(v))).collect();
             put("headers", Value::Object(headers));
+            if let Some(language) = self.language() {
+                put("language", json!(language));
+            }
         } else {
             put("subject", json!(shorten(&self.subject, 500)));
         }
@@ -248,6 +269,34 @@ fn repeated(message: &Message, earlier: &[EarlierDocument]) -> (Repeated, Option
     };
     let told = |first: &&EarlierDocument| first.run.clone().unwrap_or_else(|| format!("message {}", first.message));
     (repeated, known.first().map(told))
+}
+
+fn of_suppliers<'m>(customer: &Customer, people: impl Iterator<Item = &'m Address>) -> Vec<String> {
+    let mut known = vec![];
+    for one in people {
+        let named = |domain: &String| domain.eq_ignore_ascii_case(one.domain());
+        if customer.suppliers.iter().any(|supplier| supplier.speaks_from(one)) {
+            known.push(one.address.to_lowercase());
+        }
+        if customer.suppliers.iter().any(|supplier| supplier.domains.iter().any(named)) {
+            known.push(one.domain().to_lowercase());
+        }
+    }
+    known
+}
+
+fn of_users<'m>(customer: &Customer, people: impl Iterator<Item = &'m Address>) -> Vec<String> {
+    let mut known = vec![];
+    for one in people {
+        let at_home = |user: &User| Address::new(&user.address).domain().eq_ignore_ascii_case(one.domain());
+        if customer.users.iter().any(|user| one.same_as(&user.address)) {
+            known.push(one.address.to_lowercase());
+        }
+        if customer.users.iter().any(at_home) {
+            known.push(one.domain().to_lowercase());
+        }
+    }
+    known
 }
 
 fn attachments(message: &Message) -> Vec<Attachment> {

@@ -1,4 +1,4 @@
-//! Lists of a rule file: inline, or the first column of a CSV file beside it.
+//! Lists of a rule file: inline, the first column of a CSV file beside it, or whom the customer knows.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Component, Path};
@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use toml::de::DeValue;
 
+use super::facts::Facts;
 use super::pattern::Pattern;
 use super::read::{Entry, Fault, Node, table, text, texts, wrong};
 
@@ -15,8 +16,16 @@ pub(super) struct List(Arc<Inside>);
 
 #[derive(Debug, Default)]
 struct Inside {
+    known: Option<Known>,
     exact: HashSet<String>,
     globs: Vec<Pattern>,
+}
+
+/// People of the customer, as the database has them.
+#[derive(Debug, Clone, Copy)]
+enum Known {
+    Suppliers,
+    Users,
 }
 
 impl List {
@@ -25,8 +34,19 @@ impl List {
         Arc::as_ptr(&self.0).addr()
     }
 
-    pub fn contains(&self, value: &str) -> bool {
-        let Inside { exact, globs } = &*self.0;
+    /// Whether a value of the message is in it.
+    pub fn contains(&self, facts: &Facts, value: &str) -> bool {
+        let among = |values: &[String]| values.contains(&value.to_lowercase());
+        match self.0.known {
+            Some(Known::Suppliers) => among(&facts.of_suppliers),
+            Some(Known::Users) => among(&facts.of_users),
+            None => self.holds(value),
+        }
+    }
+
+    /// Whether a value is written in it.
+    fn holds(&self, value: &str) -> bool {
+        let Inside { exact, globs, .. } = &*self.0;
         exact.contains(&value.to_lowercase()) || globs.iter().any(|glob| glob.is_match(value))
     }
 
@@ -65,8 +85,16 @@ fn one(entry: &Entry<'_>, directory: &Path, note: &mut dyn FnMut(&str, &[u8])) -
             let [csv] = keys.as_slice() else {
                 return Err(Fault::new(node.span(), "a list has one source", "write { csv = \"file.csv\" }"));
             };
+            if csv.key == "from" {
+                let known = match text(csv.value)? {
+                    "suppliers" => Known::Suppliers,
+                    "users" => Known::Users,
+                    other => return Err(Fault::unknown(csv.value.span(), "source", other, ["suppliers", "users"])),
+                };
+                return Ok(List(Arc::new(Inside { known: Some(known), ..Inside::default() })));
+            }
             if csv.key != "csv" {
-                return Err(Fault::unknown(csv.key_span(), "key", csv.key, ["csv"]));
+                return Err(Fault::unknown(csv.key_span(), "key", csv.key, ["csv", "from"]));
             }
             let name = text(csv.value)?;
             let beside = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
@@ -82,7 +110,7 @@ fn one(entry: &Entry<'_>, directory: &Path, note: &mut dyn FnMut(&str, &[u8])) -
             List::of(first_column(text).iter().map(String::as_str))
                 .map_err(|why| refuse(format!("{name}: {why}"), "mend the glob in that file"))
         }
-        _ => Err(wrong(node, "a list or { csv = … }", "write [\"a\", \"b\"] or { csv = \"file.csv\" }")),
+        _ => Err(wrong(node, "a list, { csv = … } or { from = … }", "write [\"a\", \"b\"] or { csv = \"file.csv\" }")),
     }
 }
 
@@ -123,7 +151,7 @@ mod tests {
     #[test]
     fn values_match_without_case_and_as_globs() {
         let list = List::of(["Nordwind.example", "*.kraft.example"]).unwrap();
-        assert!(list.contains("nordwind.EXAMPLE") && list.contains("mail.kraft.example"));
-        assert!(!list.contains("kraft.example") && !list.contains("nordwind.example.evil"));
+        assert!(list.holds("nordwind.EXAMPLE") && list.holds("mail.kraft.example"));
+        assert!(!list.holds("kraft.example") && !list.holds("nordwind.example.evil"));
     }
 }

@@ -14,6 +14,7 @@ mod compile;
 mod conditions;
 mod expressions;
 mod facts;
+mod language;
 mod lists;
 mod lookalike;
 mod pattern;

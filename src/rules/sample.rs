@@ -7,6 +7,7 @@ use toml::de::DeValue;
 
 use super::Parse;
 use super::facts::{Facts, Surroundings};
+use super::language::LANGUAGES;
 use super::read::{Entry, Fault, boolean, closed, size, table, tables, text, texts, to_json, words};
 use crate::domain::document::{DocumentRef, EarlierDocument};
 use crate::domain::ids::MessageId;
@@ -39,9 +40,12 @@ pub(super) struct Sample {
     came_before: Vec<String>,
     automatic: Option<Automatic>,
     now: Option<DateTime<Utc>>,
+    language: Option<&'static str>,
+    /// Domains of further suppliers.
+    supplier_domains: Vec<String>,
 }
 
-pub(super) const KEYS: [&str; 22] = [
+pub(super) const KEYS: [&str; 24] = [
     "eml",
     "mailbox",
     "customer",
@@ -64,6 +68,8 @@ pub(super) const KEYS: [&str; 22] = [
     "came_before",
     "automatic",
     "now",
+    "language",
+    "supplier_domains",
 ];
 
 impl Sample {
@@ -97,6 +103,10 @@ impl Sample {
             "duplicate_of" => self.duplicate_of = Some(own(words(node))?),
             "came_before" => self.came_before = texts(node)?.iter().map(|(_, text)| (*text).to_owned()).collect(),
             "automatic" => self.automatic = closed(node, "kind of automatic mail", Automatic::ALL)?.pop(),
+            "language" => self.language = closed(node, "language", LANGUAGES)?.pop(),
+            "supplier_domains" => {
+                self.supplier_domains = texts(node)?.iter().map(|(_, text)| (*text).to_owned()).collect();
+            }
             "now" => {
                 let written = to_json(node.get_ref());
                 let at = written.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
@@ -144,7 +154,11 @@ impl Sample {
             now: self.now.unwrap_or(DateTime::UNIX_EPOCH),
             documents: &documents,
         };
-        Ok(Facts::gather(&message, &around))
+        let mut facts = Facts::gather(&message, &around);
+        if self.language.is_some() {
+            facts.language = std::sync::OnceLock::from(self.language);
+        }
+        Ok(facts)
     }
 
     fn apply(&self, message: &mut Message) {
@@ -189,6 +203,7 @@ impl Sample {
             ibans: vec![],
         };
         let imitated = self.lookalike_of.iter().map(|domain| supplier("genuine", Some(domain), None));
+        let further = self.supplier_domains.iter().map(|domain| supplier(domain, Some(domain), None));
         let speaking = self.supplier.iter().map(|name| supplier(name, None, Some(&author)));
         let user = |name: &String| User {
             name: name.clone(),
@@ -199,7 +214,7 @@ impl Sample {
         Customer {
             name: self.customer.clone().unwrap_or_else(|| "test".to_owned()),
             aliases: vec![],
-            suppliers: speaking.chain(imitated).collect(),
+            suppliers: speaking.chain(imitated).chain(further).collect(),
             users: self.user.iter().map(user).collect(),
         }
     }

@@ -21,6 +21,15 @@ const TOLD_WHOLE: usize = 50;
 
 /// The decision. With `whole`, each rule is told condition by condition however many there are.
 pub(super) fn screen(rules: &RuleSet, facts: &Facts, whole: bool) -> Decision {
+    let mut decision = decide(rules, facts, whole);
+    // Told only when a rule asked: it takes long to find out.
+    if let Some(Some(language)) = facts.language.get() {
+        decision.explanation.facts.insert("language".into(), (*language).into());
+    }
+    decision
+}
+
+fn decide(rules: &RuleSet, facts: &Facts, whole: bool) -> Decision {
     let mut seen = Seen::new(facts, &rules.banks);
     let mut told = Explanation { ruleset: Some(rules.hash.clone()), ..Default::default() };
     let mut shown = facts.to_json(false);

@@ -210,7 +210,7 @@ impl<'a> Seen<'a> {
     pub fn listed(&self, field: Field, list: &List) -> Option<&'a str> {
         let values = self.field(field).values.as_ref()?;
         let mut known = self.listed.borrow_mut();
-        let find = || values.iter().position(|value| list.contains(value));
+        let find = || values.iter().position(|value| list.contains(self.facts, value));
         let at = *known.entry((list.id(), field)).or_insert_with(find);
         values.get(at?).copied()
     }

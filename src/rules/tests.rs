@@ -206,6 +206,30 @@ fn lists_hold_values_and_globs() {
 }
 
 #[test]
+fn lists_of_known_people_come_from_the_customer() {
+    let mail = facts(|mail| mail.innermost_from = Some(Address::new("Olivia@acme.example")));
+    let lists = "[lists]\nours = { from = 'suppliers' }\nstaff = { from = 'users' }";
+    let check_list = |condition: &str, expected: bool| check(&format!("{condition}\n{lists}"), &mail, expected);
+    check_list("in_list = { from = 'ours', from_domain = 'ours' }", true);
+    check_list("in_list = { from = 'staff' }", false);
+    check_list("in_list = { innermost_from = 'staff' }", true);
+    check_list("in_list = { to = 'ours' }", false);
+}
+
+#[test]
+fn the_language_is_asked_of_long_texts_only() {
+    let long =
+        "Wir möchten Sie hiermit höflich daran erinnern, dass unsere Rechnung noch offen ist. Bitte überweisen Sie.";
+    let german = facts(|mail| mail.text = long.into());
+    check("language = ['de', 'fr']", &german, true);
+    check("language = 'en'", &german, false);
+    check("language = 'de'", &gather(&invoice()), false);
+    check("from = '*'\nunless = { language = 'en' }", &gather(&invoice()), false);
+    let set = load("[[rule]]\nname = 'r'\nlanguage = 'de'\nignore = 'x'").unwrap();
+    assert_eq!(set.screen(&german).explanation.facts["language"], "de");
+}
+
+#[test]
 fn signals_add_up_and_never_stop() {
     let rules = r#"
         [[signal]]
@@ -353,6 +377,7 @@ fn the_readme_names_every_fact_and_every_condition() {
     }
     let mut everything = gather(&invoice());
     everything.first_time_sender = Some(true);
+    everything.language = Some("en").into();
     everything.dkim = vec![(AuthResult::Pass, "nordwind.example".into())];
     let known: Vec<_> =
         FACTS.iter().map(|(name, _)| *name).filter(|name| !["score", "captures"].contains(name)).collect();

@@ -52,7 +52,8 @@ impl Condition for InList {
         for (field, lists) in &self.0 {
             let key = field.key();
             let Some(values) = &seen.field(*field).values else { return Look::unknown(key) };
-            let hit = values.iter().find_map(|v| Some((v, lists.iter().find(|(_, list)| list.contains(v))?)));
+            let hit =
+                values.iter().find_map(|v| Some((v, lists.iter().find(|(_, list)| list.contains(seen.facts, v))?)));
             let Some((value, (name, _))) = hit else {
                 return Look::new(false, format!("{key} is not in {}", names(lists)));
             };

@@ -6,6 +6,7 @@ mod automatic;
 mod duplicate;
 mod expr;
 mod header;
+mod language;
 mod list;
 mod score;
 mod sender;
@@ -115,6 +116,7 @@ impl Registry {
         registry.register(automatic::KINDS)?;
         registry.register(score::KINDS)?;
         registry.register(list::KINDS)?;
+        registry.register(language::KINDS)?;
         registry.register(window::KINDS)?;
         registry.register(expr::KINDS)?;
         Ok(registry)
