@@ -353,9 +353,9 @@ fn a_directory_is_read_in_the_order_of_names_and_hashed_with_its_lists() {
 #[test]
 fn the_shipped_rules_load_with_their_tests() {
     let known = Known {
-        workflows: vec!["ap-invoice".into(), "order-intake".into()],
+        workflows: ["ap-invoice", "order-intake", "helpdesk-ticket", "claim-intake"].map(str::to_owned).to_vec(),
         templates: vec!["reply-no-document".into(), "reply-not-monitored".into()],
-        mailboxes: vec!["ap".into(), "orders".into()],
+        mailboxes: ["ap", "orders", "support", "claims"].map(str::to_owned).to_vec(),
     };
     let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
     for directory in [rules.clone(), rules.join("examples")] {
