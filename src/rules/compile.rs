@@ -103,8 +103,8 @@ pub(super) fn compile(path: &Path, source: &str, context: &mut Context<'_>) -> R
     }
 }
 
-const FILE_KEYS: [&str; 6] = ["mailboxes", "lists", "signal", "rule", "default", "test"];
-const RULE_KEYS: [&str; 4] = ["name", "unless", "on_error", "test"];
+pub(super) const FILE_KEYS: [&str; 6] = ["mailboxes", "lists", "signal", "rule", "default", "test"];
+pub(super) const RULE_KEYS: [&str; 4] = ["name", "unless", "on_error", "test"];
 
 struct Compiler<'a, 'c> {
     path: &'a Path,

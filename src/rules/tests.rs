@@ -10,6 +10,7 @@ mod arbitrary;
 mod explanations;
 mod faults;
 mod large;
+mod schema;
 
 use super::*;
 use crate::domain::message::{AuthResult, Authentication, Automatic, Part, PartKind, PartRole};

@@ -27,8 +27,8 @@ struct Expected {
     score: Option<i64>,
 }
 
-const KEYS: [&str; 8] = ["name", "matches", "rule", "expect", "workflow", "template", "severity", "score"];
-const VERDICTS: [&str; 5] = ["start", "resume", "ignore", "quarantine", "reply"];
+pub(super) const KEYS: [&str; 8] = ["name", "matches", "rule", "expect", "workflow", "template", "severity", "score"];
+pub(super) const VERDICTS: [&str; 5] = ["start", "resume", "ignore", "quarantine", "reply"];
 
 /// Reads a test; `of_rule` is the rule that it stands in.
 pub(super) fn read(span: Range<usize>, keys: Vec<Entry<'_>>, of_rule: Option<&str>) -> Result<Trial, Fault> {
