@@ -208,6 +208,9 @@ pub(super) fn screened(row: &MessageRow, decision: &Decision, at: DateTime<Utc>)
     if let Some(by) = decision.explanation.rule.as_ref().or(decision.explanation.guard.as_ref()) {
         event = event.with("by", by.as_str());
     }
+    if let Some(ruleset) = &decision.explanation.ruleset {
+        event = event.with("ruleset", ruleset.as_str());
+    }
     event
 }
 

@@ -113,6 +113,9 @@ fn why(picture: &MessagePicture, explanation: &Explanation) -> String {
         (None, Some(rule)) => told.push_str(&format!("  Rule `{rule}` matched.\n")),
         (None, None) => told.push_str("  No rule matched, so the default of the rule files decided.\n"),
     }
+    if let Some(ruleset) = &explanation.ruleset {
+        told.push_str(&format!("  The rule set was {}.\n", text::one_line(ruleset)));
+    }
     if !explanation.signals.is_empty() {
         told.push_str(&format!("  Its score is {}:\n", explanation.score));
         for hit in &explanation.signals {
