@@ -13,6 +13,7 @@ pub mod senders;
 pub mod store;
 
 pub mod agents;
+pub mod behaviour;
 
 pub mod engine;
 

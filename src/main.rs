@@ -63,7 +63,14 @@ async fn run(checked: Checked, roles: &[Role]) -> anyhow::Result<ExitCode> {
         crash::arm(&point).map_err(anyhow::Error::msg)?;
     }
     let stop = signals::told_to_stop()?;
+    let mut hangups = signals::told_to_reload()?;
     let app = Arc::new(build(checked).await?);
+    let told = Arc::clone(&app);
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            told.reload_now.notify_one();
+        }
+    });
     let listener = app.listen(roles).await?;
     app.run(roles, listener, stop).await?;
     Ok(Ending::Done.into())

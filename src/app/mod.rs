@@ -1,6 +1,7 @@
 //! Builds everything from a configuration, and owns the loops and their shutdown.
 
 pub mod logging;
+mod reload;
 mod run;
 pub mod signals;
 
@@ -9,32 +10,34 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use secrecy::ExposeSecret;
+use tokio::sync::{Mutex, Notify};
 
 use crate::agents::pdf::PdfReader;
 use crate::agents::{Registry, Settings};
+use crate::behaviour::files::{Contents, Stats};
+use crate::behaviour::{self, Behaviour, Counts, Live};
 use crate::blob;
 use crate::cli::Context;
 use crate::config::diagnostic::Diagnostic;
 use crate::config::secret::Secrets;
 use crate::config::sections::{Config, Mailbox, Transport};
-use crate::config::{load, people, workflows};
+use crate::config::{load, people};
 use crate::delivery::{Delivery, ReplyAddress};
 use crate::domain::clock::SharedClock;
 use crate::domain::person::Customer;
 use crate::domain::token::TokenKey;
 use crate::domain::workflow::nearest;
 use crate::engine::Engine;
-use crate::intake::{Behaviour, Intake};
+use crate::intake::Intake;
 use crate::mailbox::access::Access;
 use crate::malware::Scanner;
-use crate::mime;
-use crate::notify::templates::Templates;
 use crate::notify::{Media, compose, email};
 use crate::people::ladder;
 use crate::reports::audit;
-use crate::rules::{Known, RuleSet};
 use crate::senders::Verifier;
 use crate::store::{self, Store};
+
+pub use reload::{ReloadError, Reloaded};
 
 /// Everything of one process, built and connected.
 pub struct App {
@@ -43,6 +46,11 @@ pub struct App {
     pub engine: Arc<Engine>,
     pub intake: Arc<Intake>,
     pub delivery: Arc<Delivery>,
+    /// Rules, workflows and templates in force.
+    pub live: Arc<Live>,
+    /// Poked when they are to be read again at once.
+    pub reload_now: Notify,
+    watched: Mutex<reload::Watched>,
     /// What the people file says.
     customers: Vec<Customer>,
 }
@@ -55,62 +63,50 @@ pub struct Parts {
     pub program: PathBuf,
 }
 
-/// Parsing of rule samples needs no mailbox; they trust the authserv-ids of every mailbox.
-fn behaviour(config: &Config, agents: &Registry, templates: &Templates) -> Result<Behaviour, Vec<Diagnostic>> {
-    let mut told = vec![];
-    let workflows = workflows::load(&config.files.workflows, agents).unwrap_or_else(|errors| {
-        told.extend(errors);
-        vec![]
-    });
-    let known = Known {
-        workflows: workflows::names(&config.files.workflows),
-        templates: templates.names().map(str::to_owned).collect(),
-        mailboxes: config.mailboxes.iter().map(|mailbox| mailbox.name.clone()).collect(),
-    };
-    let authserv_ids: Vec<String> =
-        config.mailboxes.iter().flat_map(|mailbox| mailbox.authserv_ids.iter().cloned()).collect();
-    let parse = |path: &Path| {
-        let raw = std::fs::read(path).map_err(|error| format!("read {}: {error}", path.display()))?;
-        let options = mime::Options { limits: &config.limits, authserv_ids: &authserv_ids };
-        mime::parse(&raw, &options).map_err(|error| format!("{}: {}", error.reason, error.details))
-    };
-    let rules = RuleSet::load(&config.files.rules, &known, &parse).map_err(|errors| told.extend(errors));
-    match rules {
-        Ok(rules) if told.is_empty() => {
-            Ok(Behaviour { rules, workflows: workflows.into_iter().map(|loaded| loaded.workflow).collect() })
-        }
-        _ => Err(told),
-    }
-}
-
 /// Everything wrong with a configuration and the files it names, without touching any server.
 ///
 /// # Errors
 /// Each with its place and mend.
 pub fn check(file: &Path) -> Result<Checked, Vec<Diagnostic>> {
+    let (checked, refused) = check_all_but_behaviour(file)?;
+    if refused.is_empty() { Ok(checked) } else { Err(refused) }
+}
+
+/// As `check`, for what decides nothing by rules: faulty rules, workflows and templates do not matter to it, and it gets none.
+///
+/// # Errors
+/// Everything wrong with the configuration and the people file.
+pub fn check_without_behaviour(file: &Path) -> Result<Checked, Vec<Diagnostic>> {
+    check_all_but_behaviour(file).map(|(checked, _)| checked)
+}
+
+/// With what is wrong with rules, workflows and templates; there are none in force then.
+fn check_all_but_behaviour(file: &Path) -> Result<(Checked, Vec<Diagnostic>), Vec<Diagnostic>> {
     let loaded = load::load(file)?;
-    let config = loaded.config;
-    let agents = registry(&config, Path::new(""));
+    let (config, layers) = (loaded.config, loaded.layers);
+    let settings = Contents::read(&Stats::of(&settings(&config, &layers)));
     let mut told = vec![];
-    let templates = Templates::load(config.files.templates.as_deref()).map_err(|errors| told.extend(errors)).ok();
     let people = config.files.people.as_deref().map(people::load).transpose();
     let customers = people.map_err(|errors| told.extend(errors)).ok().flatten();
     if let (Some(file), Some(known)) = (&config.files.people, &customers) {
         told.extend(strangers(file, &config, known));
     }
-    // Without templates every name in a rule would be reported as unknown.
-    let behaviour = templates.as_ref().map(|templates| behaviour(&config, &agents, templates));
-    let behaviour = behaviour.transpose().map_err(|errors| told.extend(errors)).ok().flatten();
-    match (templates, behaviour) {
-        (Some(templates), Some(behaviour)) if told.is_empty() => Ok(Checked {
-            config,
-            layers: loaded.layers,
-            templates,
-            behaviour,
-            customers: customers.unwrap_or_default(),
-        }),
-        _ => Err(told),
+    let behaviour = behaviour::load(&config, &registry(&config, Path::new("")));
+    let (behaviour, refused) = match behaviour {
+        Ok(behaviour) => (behaviour, vec![]),
+        Err(refused) => (Behaviour::none()?, refused.told),
+    };
+    if !told.is_empty() {
+        told.extend(refused);
+        return Err(told);
     }
+    let customers = customers.unwrap_or_default();
+    Ok((Checked { config, layers, settings, behaviour, customers }, refused))
+}
+
+/// The files that are read at the start only.
+fn settings(config: &Config, layers: &[PathBuf]) -> Vec<PathBuf> {
+    layers.iter().chain(&config.files.people).cloned().collect()
 }
 
 /// Customers of mailboxes and of their recipients whom the people file does not know: all their mail would come from strangers.
@@ -143,7 +139,8 @@ pub fn listed(told: &[Diagnostic]) -> String {
 pub struct Checked {
     pub config: Config,
     pub layers: Vec<PathBuf>,
-    pub templates: Templates,
+    /// What the configuration and the people file held when they were read.
+    settings: Contents,
     pub behaviour: Behaviour,
     pub customers: Vec<Customer>,
 }
@@ -152,13 +149,14 @@ impl Checked {
     /// One line on what was found in order.
     pub fn summary(&self) -> String {
         let layers: Vec<_> = self.layers.iter().map(|layer| layer.display().to_string()).collect();
+        let Counts { rules, workflows, templates } = self.behaviour.counts();
         format!(
             "in order: {} (mailboxes: {}, rules: {}, workflows: {}, templates: {}, customers: {})",
             layers.join(" under "),
             self.config.mailboxes.len(),
-            self.behaviour.rules.rule_names().count(),
-            self.behaviour.workflows.len(),
-            self.templates.names().count(),
+            rules,
+            workflows,
+            templates,
             self.customers.len()
         )
     }
@@ -178,7 +176,8 @@ impl App {
     /// # Errors
     /// Says what could not be opened.
     pub async fn build(checked: Checked, parts: Parts) -> anyhow::Result<Self> {
-        let Checked { config, layers, templates, behaviour, customers } = checked;
+        let Checked { config, layers, settings, behaviour, customers } = checked;
+        let live = Arc::new(Live::new(behaviour));
         let directory = layers.last().and_then(|file| file.parent()).unwrap_or(Path::new("")).to_owned();
         let secrets = Arc::new(Secrets::new(config.aws.clone(), Arc::clone(&parts.clock), &directory));
         let store = open_store(&config, &secrets).await?;
@@ -192,23 +191,25 @@ impl App {
             key: token_key(&config, &secrets).await?,
             owner: format!("{}-{}", hostname(), uuid::Uuid::now_v7().simple()),
             lease: config.engine.lease.delta(),
-            work: tokio::sync::Notify::new(),
+            work: Notify::new(),
         });
         let mailboxes = config.mailboxes.clone();
         let delivery = Arc::new(Delivery {
             engine: Arc::clone(&engine),
             media: media(&config, &secrets).await?,
-            templates,
+            live: Arc::clone(&live),
             from: compose::address(&config.outgoing.from).context("outgoing.from")?,
             base_url: config.web.base_url.clone(),
             mailboxes: ReplyAddress::of(&mailboxes),
         });
-        let intake = Intake::new(Arc::clone(&engine), config.limits.clone(), mailboxes, behaviour)
+        let intake = Intake::new(Arc::clone(&engine), config.limits.clone(), mailboxes, Arc::clone(&live))
             .verifying(Verifier::of(&config)?)
             .scanning(config.malware.as_ref().map(Scanner::new));
         let intake = Arc::new(intake);
         let access = Arc::new(Access::new(secrets, parts.clock));
-        let app = Self { config, access, engine, intake, delivery, customers };
+        let watched = Mutex::new(reload::Watched::new(self::settings(&config, &layers), settings));
+        let reload_now = Notify::new();
+        let app = Self { config, access, engine, intake, delivery, live, reload_now, watched, customers };
         app.import_strangers().await?;
         Ok(app)
     }

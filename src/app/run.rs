@@ -25,7 +25,7 @@ use crate::reports::audit;
 const GRACE: Duration = Duration::from_secs(8);
 
 /// Longest pause of a loop after failures.
-const MAX_PAUSE: Duration = Duration::from_secs(30);
+pub(super) const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 impl App {
     /// Runs the loops of `roles` until `shutdown` completes, then stops them within ten seconds. It serves pages on
@@ -69,6 +69,7 @@ impl App {
         if has(Role::Delivery) {
             self.spawn(&mut loops, &stop, "delivery", |app| async move { Ok(app.delivery.tick().await?) });
         }
+        self.watch_files(&mut loops, &stop);
         if let Some(listener) = listener {
             let web = self.web().await?;
             let stopped = stop.clone().cancelled_owned();

@@ -1,6 +1,6 @@
-//! The signals that end the daemon.
+//! The signals that end the daemon, and the one that makes it read its files again.
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Completes at SIGTERM or SIGINT.
 ///
@@ -15,4 +15,12 @@ pub fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
             _ = interrupt.recv() => {}
         }
     })
+}
+
+/// Yields at each SIGHUP, which ends the process no more from now on.
+///
+/// # Errors
+/// When the handler cannot be installed.
+pub fn told_to_reload() -> std::io::Result<Signal> {
+    signal(SignalKind::hangup())
 }

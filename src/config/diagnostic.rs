@@ -43,6 +43,12 @@ impl Diagnostic {
         }
     }
 
+    /// One line: `file:line: what is wrong`.
+    pub fn summary(&self) -> String {
+        let line = self.line().map_or_else(String::new, |line| format!(":{line}"));
+        format!("{}{line}: {}", self.file.display(), self.what)
+    }
+
     /// Line of the place, from 1.
     pub fn line(&self) -> Option<usize> {
         Some(self.before()?.matches('\n').count() + 1)

@@ -1,6 +1,6 @@
 //! The sections of a configuration file, as types. `config/base.toml` shows every key with its comment.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -106,11 +106,21 @@ pub struct Files {
     pub templates: Option<PathBuf>,
     /// File with customers, their suppliers and users, taken into the database at start (`countersign import` does it by hand).
     pub people: Option<PathBuf>,
+    /// Whether rules, workflows and templates are taken as soon as they change; otherwise at SIGHUP.
+    pub watch: bool,
+}
+
+impl Files {
+    /// The directories of what is reloaded live, as one set.
+    pub fn behaviour(&self) -> Vec<&Path> {
+        let always = [self.rules.as_path(), self.workflows.as_path()];
+        always.into_iter().chain(self.templates.as_deref()).collect()
+    }
 }
 
 impl Default for Files {
     fn default() -> Self {
-        Self { rules: "rules".into(), workflows: "workflows".into(), templates: None, people: None }
+        Self { rules: "rules".into(), workflows: "workflows".into(), templates: None, people: None, watch: true }
     }
 }
 

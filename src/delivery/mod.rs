@@ -10,6 +10,7 @@ use chrono::TimeDelta;
 use serde_json::{Map, Value};
 use tracing::{info, warn};
 
+use crate::behaviour::Live;
 use crate::blob::Blob;
 use crate::config::sections::Mailbox;
 use crate::domain::crash;
@@ -18,7 +19,6 @@ use crate::domain::notice::NoticeStatus;
 use crate::domain::person::Address;
 use crate::domain::token::Binding;
 use crate::engine::{Engine, EngineError};
-use crate::notify::templates::Templates;
 use crate::notify::{Auto, Failing, File, Media, Outgoing};
 use crate::store::notices::{self, NoticeRow};
 use crate::store::{events, people, runs, tokens, waits};
@@ -38,7 +38,8 @@ const MAX_UNSURE: i32 = 5;
 pub struct Delivery {
     pub engine: Arc<Engine>,
     pub media: Media,
-    pub templates: Templates,
+    /// What the words of notices are taken from.
+    pub live: Arc<Live>,
     /// From of our mails.
     pub from: Address,
     /// What links start with; none when no page can be reached from outside.
@@ -177,7 +178,7 @@ impl Delivery {
         set("person", greeting(called).into());
         set("link", link.into());
         set("reply_works", reply.is_some().into());
-        let rendered = match self.templates.render(&notice.template, &data) {
+        let rendered = match self.live.current().templates.render(&notice.template, &data) {
             Ok(rendered) => rendered,
             Err(error) => return Ok(Err(Sent::Never(error.to_string()))),
         };

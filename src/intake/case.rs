@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::message::delivery_of;
 use super::read::{Content, Taken};
 use super::{Intake, IntakeError, filing, guard, recipient};
+use crate::behaviour::Behaviour;
 use crate::config::sections::Mailbox;
 use crate::domain::document::{DocumentRef, EarlierDocument};
 use crate::domain::event::Event;
@@ -24,6 +25,8 @@ use crate::store::{Tx, earlier, notices, people, runs};
 /// A message that was read, with what the database knew about it before anything was decided.
 pub(super) struct Case<'a> {
     pub mailbox: &'a Mailbox,
+    /// The rules and workflows that it is decided and carried out by, whatever comes into force meanwhile.
+    pub behaviour: Arc<Behaviour>,
     pub row: &'a MessageRow,
     pub message: &'a Message,
     /// Where each part lies.
@@ -147,6 +150,7 @@ impl Intake {
         mailbox: &'a Mailbox,
         mails: &'a [Taken],
     ) -> Result<Vec<(Known<'a>, Decision)>, IntakeError> {
+        let behaviour = self.behaviour();
         let mut tx = self.engine.store.read().await?;
         let read = mails.iter().filter_map(|mail| match &mail.content {
             Ok(Content::Mail { message, .. }) => Some((&mail.row, &**message)),
@@ -159,7 +163,7 @@ impl Intake {
             let row = &mail.row;
             judged.push(match &mail.content {
                 Ok(Content::Mail { message, infected }) => {
-                    let mut case = know(&mut tx, &record, mailbox, row, message).await?;
+                    let mut case = know(&mut tx, &record, (mailbox, &behaviour), row, message).await?;
                     before.recall(&mut case);
                     let decision = infected.as_deref().cloned().unwrap_or_else(|| self.decide(&case));
                     before.remember(&case, &decision);
@@ -199,7 +203,7 @@ impl Intake {
         if let Some(decision) = &case.unclear {
             return decision.clone();
         }
-        self.behaviour().rules.screen(&self.facts(case))
+        case.behaviour.rules.screen(&self.facts(case))
     }
 
     /// What rules may know about a message now.
@@ -221,7 +225,7 @@ impl Intake {
 pub(super) async fn know<'a>(
     tx: &mut Tx,
     record: &Record,
-    mailbox: &'a Mailbox,
+    (mailbox, behaviour): (&'a Mailbox, &Arc<Behaviour>),
     row: &'a MessageRow,
     message: &'a Message,
 ) -> Result<Case<'a>, IntakeError> {
@@ -241,6 +245,7 @@ pub(super) async fn know<'a>(
     let paths = filing::part_paths(&row.customer, row.transaction_id, message, joins);
     Ok(Case {
         mailbox,
+        behaviour: Arc::clone(behaviour),
         row,
         message,
         documents: filing::documents(message, &paths),

@@ -25,13 +25,12 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use crate::behaviour::{Behaviour, Live};
 use crate::blob::BlobError;
 use crate::config::sections::{Limits, Mailbox};
-use crate::domain::workflow::Workflow;
 use crate::engine::{Engine, EngineError};
 use crate::mailbox::MailboxError;
 use crate::malware::{ScanError, Scanner};
-use crate::rules::RuleSet;
 use crate::senders::Verifier;
 use crate::store::StoreError;
 
@@ -42,26 +41,12 @@ pub use poll::Polled;
 pub use release::Released;
 pub use watch::watch;
 
-/// What admins write, as one set.
-#[derive(Debug)]
-pub struct Behaviour {
-    pub rules: RuleSet,
-    /// The latest version of each workflow.
-    pub workflows: Vec<Workflow>,
-}
-
-impl Behaviour {
-    pub fn workflow(&self, name: &str) -> Option<&Workflow> {
-        self.workflows.iter().filter(|workflow| workflow.name == name).max_by_key(|workflow| workflow.version)
-    }
-}
-
 /// Takes in the mail of every mailbox.
 pub struct Intake {
     pub engine: Arc<Engine>,
     pub limits: Limits,
     pub mailboxes: Vec<Mailbox>,
-    behaviour: Behaviour,
+    live: Arc<Live>,
     /// Messages parsed at the same time, one for each processor.
     hands: Arc<Semaphore>,
     /// Room for fetched bytes that are not committed, over all mailboxes: `limits.in_flight_bytes` in KiB.
@@ -74,11 +59,11 @@ pub struct Intake {
 }
 
 impl Intake {
-    pub fn new(engine: Arc<Engine>, limits: Limits, mailboxes: Vec<Mailbox>, behaviour: Behaviour) -> Self {
+    pub fn new(engine: Arc<Engine>, limits: Limits, mailboxes: Vec<Mailbox>, live: Arc<Live>) -> Self {
         let hands = std::thread::available_parallelism().map_or(1, usize::from);
         let room_kib = u32::try_from(limits.in_flight_bytes / 1024).unwrap_or(u32::MAX).clamp(1, 1 << 22);
         let (hands, room) = (Arc::new(Semaphore::new(hands)), Arc::new(Semaphore::new(room_kib as usize)));
-        Self { engine, limits, mailboxes, behaviour, hands, room, room_kib, verifier: None, scanner: None }
+        Self { engine, limits, mailboxes, live, hands, room, room_kib, verifier: None, scanner: None }
     }
 
     /// With what verifies senders ourselves.
@@ -102,9 +87,9 @@ impl Intake {
         })
     }
 
-    /// The rules and workflows in force.
-    pub fn behaviour(&self) -> &Behaviour {
-        &self.behaviour
+    /// The rules and workflows in force. What is decided and committed together goes by one of them.
+    pub fn behaviour(&self) -> Arc<Behaviour> {
+        self.live.current()
     }
 }
 

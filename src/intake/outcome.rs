@@ -92,8 +92,7 @@ impl Intake {
         if let Some(run) = told.iter().find(|event| event.kind == "run.launched").and_then(|event| event.run) {
             return Ok(run);
         }
-        let behaviour = self.behaviour();
-        let Some(workflow) = behaviour.workflow(workflow) else {
+        let Some(workflow) = case.behaviour.workflow(workflow) else {
             return Err(EngineError::Input(format!("there is no workflow `{workflow}`")).into());
         };
         let launch = Launch {

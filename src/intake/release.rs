@@ -58,7 +58,7 @@ impl Intake {
         };
         let mut tx = self.engine.store.read().await?;
         let record = Record::read(&mut tx, &[(&row, &message)], Some(row.id)).await?;
-        let case = know(&mut tx, &record, mailbox, &row, &message).await?;
+        let case = know(&mut tx, &record, (mailbox, &behaviour), &row, &message).await?;
         drop(tx);
         let mut decision = self.decide(&case);
         if matches!(decision.verdict, Verdict::Quarantine { .. }) {

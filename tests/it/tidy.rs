@@ -11,7 +11,7 @@ use reader::{File, words};
 const FLOORS: [&[&str]; 9] = [
     &["domain", "config"],
     &["store", "blob", "mime", "mailbox", "malware", "rules", "notify", "senders"],
-    &["agents"],
+    &["agents", "behaviour"],
     &["engine"],
     &["people", "delivery", "reports"],
     &["intake"],

@@ -1,0 +1,75 @@
+//! Reading of rules, workflows and templates as one set: nothing of it counts unless all of it is in order and the tests
+//! inside pass.
+
+use std::path::Path;
+
+use super::files::{Contents, Stats};
+use super::{Behaviour, Refused};
+use crate::config::Config;
+use crate::config::diagnostic::Diagnostic;
+use crate::config::workflows::{self, KnownAgents};
+use crate::domain::workflow::Workflow;
+use crate::mime;
+use crate::notify::templates::Templates;
+use crate::rules::{Known, RuleSet};
+
+/// How often files that change while they are read are read again.
+const ATTEMPTS: usize = 3;
+
+/// Reads everything, without touching any server.
+///
+/// # Errors
+/// Everything that is wrong, each with file, line, snippet and mend; or that the files did not hold still.
+pub fn load(config: &Config, agents: &dyn KnownAgents) -> Result<Behaviour, Refused> {
+    let read = || Contents::read(&Stats::of(&config.files.behaviour()));
+    let mut before = read();
+    for _ in 0..ATTEMPTS {
+        let made = make(config, agents);
+        let after = read();
+        if before == after {
+            return match made {
+                Ok((templates, rules, workflows)) => Ok(Behaviour { rules, workflows, templates, files: after }),
+                Err(told) => Err(Refused { files: after, told }),
+            };
+        }
+        before = after;
+    }
+    let mend = Some("load them again when they are written".to_owned());
+    let told = vec![Diagnostic::whole(&config.files.rules, "the files change while they are read", mend)];
+    Err(Refused { files: before, told })
+}
+
+type Made = (Templates, RuleSet, Vec<Workflow>);
+
+fn make(config: &Config, agents: &dyn KnownAgents) -> Result<Made, Vec<Diagnostic>> {
+    let mut told = vec![];
+    let templates = Templates::load(config.files.templates.as_deref()).map_err(|errors| told.extend(errors)).ok();
+    let workflows = workflows::load(&config.files.workflows, agents).map_err(|errors| told.extend(errors)).ok();
+    // Without templates every name in a rule would be reported as unknown.
+    let rules = templates.as_ref().and_then(|templates| {
+        let known = Known {
+            workflows: workflows::names(&config.files.workflows),
+            templates: templates.names().map(str::to_owned).collect(),
+            mailboxes: config.mailboxes.iter().map(|mailbox| mailbox.name.clone()).collect(),
+        };
+        rules(config, &known).map_err(|errors| told.extend(errors)).ok()
+    });
+    match (templates, rules, workflows) {
+        (Some(templates), Some(rules), Some(loaded)) => {
+            Ok((templates, rules, loaded.into_iter().map(|loaded| loaded.workflow).collect()))
+        }
+        _ => Err(told),
+    }
+}
+
+/// Parsing of rule samples needs no mailbox; they trust the authserv-ids of every mailbox.
+fn rules(config: &Config, known: &Known) -> Result<RuleSet, Vec<Diagnostic>> {
+    let authserv_ids: Vec<String> =
+        config.mailboxes.iter().flat_map(|mailbox| mailbox.authserv_ids.iter().cloned()).collect();
+    let parse = |path: &Path| {
+        let raw = std::fs::read(path).map_err(|error| format!("read {}: {error}", path.display()))?;
+        let options = mime::Options { limits: &config.limits, authserv_ids: &authserv_ids };
+        mime::parse(&raw, &options).map_err(|error| format!("{}: {}", error.reason, error.details))
+    };
+    RuleSet::load(&config.files.rules, known, &parse)
+}
