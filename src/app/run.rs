@@ -118,7 +118,8 @@ impl App {
             Some(reference) => Some(self.access.secrets.get(reference).await?),
             None => None,
         };
-        Ok(Arc::new(Web { engine: Arc::clone(&self.engine), password, base_url: self.config.web.base_url.clone() }))
+        let (engine, live) = (Arc::clone(&self.engine), Arc::clone(&self.live));
+        Ok(Arc::new(Web { engine, live, password, base_url: self.config.web.base_url.clone() }))
     }
 
     /// One watcher for each mailbox, and the cron schedule that pokes it.

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::Web;
+use crate::behaviour::Live;
 use crate::domain::notice::NoticeStatus;
 use crate::store::{Store, StoreError, holds, mailboxes, notices};
 
@@ -20,7 +21,8 @@ pub(super) async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// 200, or 503 when the database or the store is away. An unhealthy or a held mailbox is `degraded`: the rest works.
+/// 200, or 503 when the database or the store is away. An unhealthy or a held mailbox, and files that are
+/// refused, are `degraded`: the rest works.
 pub(super) async fn report(State(web): State<Arc<Web>>) -> Response {
     let engine = &web.engine;
     let (store, database) = tokio::join!(
@@ -40,7 +42,8 @@ pub(super) async fn report(State(web): State<Arc<Web>>) -> Response {
         Err(why) => json!({"ok": false, "place": place, "error": why}),
     };
     let up = database["ok"] == true && store["ok"] == true;
-    let well = state.as_ref().is_some_and(|state| state.well);
+    let behaviour = behaviour(&web.live);
+    let well = state.as_ref().is_some_and(|state| state.well) && behaviour["ok"] == true;
     let status = match (up, well) {
         (false, _) => "down",
         (true, false) => "degraded",
@@ -52,11 +55,21 @@ pub(super) async fn report(State(web): State<Arc<Web>>) -> Response {
         "at": engine.clock.now(),
         "database": database,
         "store": store,
+        "behaviour": behaviour,
         "mailboxes": mailboxes,
         "notices": notices,
     });
     let code = if up { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, Json(report)).into_response()
+}
+
+/// Which rules are in force, and what is wrong with the files if they say something else.
+fn behaviour(live: &Live) -> Value {
+    let current = live.current();
+    let ruleset = current.rules.hash();
+    let Some((since, refused)) = live.refused() else { return json!({"ok": true, "ruleset": ruleset}) };
+    let refused = json!({"since": since, "why": refused.summaries(), "mend": "countersign check"});
+    json!({"ok": false, "ruleset": ruleset, "refused": refused})
 }
 
 #[derive(Default)]

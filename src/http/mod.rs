@@ -31,11 +31,14 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 
+use crate::behaviour::Live;
 use crate::engine::Engine;
 
 /// What the pages work with.
 pub struct Web {
     pub engine: Arc<Engine>,
+    /// Rules, workflows and templates in force, for health.
+    pub live: Arc<Live>,
     /// Password of the run pages (user `admin`, HTTP Basic); without it they answer only to this machine.
     pub password: Option<SecretString>,
     /// What links start with; its path is where a proxy shows us.

@@ -73,7 +73,7 @@ async fn without_a_password_only_this_machine_sees_runs() {
         assert_eq!(answer.status(), 403, "{name}");
         contains(&answer.text().await.unwrap(), &["web.password"]);
     }
-    let web = Web { engine: Arc::clone(&world.engine), password: None, base_url: None };
+    let web = Web { engine: Arc::clone(&world.engine), password: None, base_url: None, live: Arc::clone(&world.live) };
     let router = router(Arc::new(web));
     let status = async |peer: Option<&str>, path: &str| {
         let mut request = Request::get(path).header("host", "127.0.0.1").body(Body::empty()).unwrap();
@@ -217,7 +217,7 @@ async fn the_server_ends_when_told() {
     let world = World::start().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/healthz", listener.local_addr().unwrap());
-    let web = Web { engine: Arc::clone(&world.engine), password: None, base_url: None };
+    let web = Web { engine: Arc::clone(&world.engine), password: None, base_url: None, live: Arc::clone(&world.live) };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(serve(listener, Arc::new(web), async { drop(stopped.await) }));
     assert_eq!(world.http.get(&url).send().await.unwrap().status(), 200);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use countersign::agents::pdf::PdfReader;
 use countersign::agents::{Registry, Settings};
+use countersign::behaviour::{Behaviour, Live};
 use countersign::blob::Blob;
 use countersign::domain::clock::{Clock, ManualClock};
 use countersign::domain::duration::Span;
@@ -30,6 +31,7 @@ pub const PDF: &[u8] =
 /// A database with one customer, an engine over it, and its pages on a port of this machine.
 pub struct World {
     pub engine: Arc<Engine>,
+    pub live: Arc<Live>,
     pub clock: ManualClock,
     pub url: String,
     pub http: Client,
@@ -67,8 +69,10 @@ impl World {
         let mut tx = engine.store.begin().await.expect("begin");
         store::people::import(&mut tx, &customer, clock.now()).await.expect("import");
         tx.commit().await.expect("commit");
+        let live = Arc::new(Live::new(Behaviour::none().expect("the binary's templates")));
         let web = Web {
             engine: Arc::clone(&engine),
+            live: Arc::clone(&live),
             password: password.map(|password| password.to_owned().into()),
             base_url: base_url.map(str::to_owned),
         };
@@ -76,7 +80,7 @@ impl World {
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         tokio::spawn(serve(listener, Arc::new(web), std::future::pending()));
         let http = Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().expect("a client");
-        Self { engine, clock, url, http, _directory: directory }
+        Self { engine, live, clock, url, http, _directory: directory }
     }
 
     /// Launches a run whose one step is this, and works on it until it waits.
