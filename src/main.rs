@@ -38,7 +38,8 @@ async fn perform(file: &Path, command: Command) -> anyhow::Result<ExitCode> {
         logging::start(LogFormat::Text, "warn");
         return demo::play(demo::Options { once, dir }).await;
     }
-    let checked = match app::check(file) {
+    let check = if command.goes_by_rules() { app::check } else { app::check_without_behaviour };
+    let checked = match check(file) {
         Ok(checked) => checked,
         Err(told) => {
             check::print_diagnostics(&told);

@@ -43,6 +43,21 @@ pub struct Context {
     pub access: Arc<Access>,
 }
 
+impl Command {
+    /// Whether it decides by rules, workflows or templates, so that it refuses faulty ones. The others work whatever state an
+    /// edit left them in.
+    pub fn goes_by_rules(&self) -> bool {
+        match self {
+            Self::Demo { .. } | Self::Run { .. } | Self::Check | Self::Inject { .. } => true,
+            Self::Quarantine { what: Quarantine::Release { .. } } => true,
+            Self::Quarantine { .. } | Self::Mailbox { .. } | Self::Ledger { .. } | Self::Audit { .. } => false,
+            Self::Migrate | Self::Import { .. } | Self::Report { .. } | Self::Runs { .. } => false,
+            Self::Show { .. } | Self::Explain { .. } | Self::Approve { .. } | Self::Reject { .. } => false,
+            Self::Kill { .. } | Self::Pause { .. } | Self::Resume { .. } => false,
+        }
+    }
+}
+
 /// What a command says and how it ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Told {
