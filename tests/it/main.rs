@@ -36,6 +36,8 @@ mod people_features;
 mod quarantine;
 mod readme;
 mod recipients;
+mod reload;
+mod reload_daemon;
 mod renumbered;
 mod repeats;
 mod retention;
