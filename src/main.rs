@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::Parser;
 use countersign::agents::pdf;
 use countersign::app::{self, App, Checked, Parts, logging, signals};
-use countersign::cli::{self, Args, Command, Ending, check};
+use countersign::cli::{self, Args, Command, Ending, Rules, check};
 use countersign::config::secret::SecretError;
 use countersign::config::sections::{LogFormat, Role};
 use countersign::demo;
@@ -37,6 +37,10 @@ async fn perform(file: &Path, command: Command) -> anyhow::Result<ExitCode> {
     if let Command::Demo { once, dir } = command {
         logging::start(LogFormat::Text, "warn");
         return demo::play(demo::Options { once, dir }).await;
+    }
+    if let Command::Rules { what: Rules::Test { place, json } } = command {
+        // The rules in force may be at fault: that is what it is there to tell.
+        return cli::rules::run_tests(app::rulebook(file), place.as_deref(), json);
     }
     let check = if command.goes_by_rules() { app::check } else { app::check_without_behaviour };
     let checked = match check(file) {

@@ -15,7 +15,7 @@ use tokio::sync::{Mutex, Notify};
 use crate::agents::pdf::PdfReader;
 use crate::agents::{Registry, Settings};
 use crate::behaviour::files::{Contents, Stats};
-use crate::behaviour::{self, Behaviour, Counts, Live};
+use crate::behaviour::{self, Behaviour, Counts, Live, Rulebook};
 use crate::blob;
 use crate::cli::Context;
 use crate::config::diagnostic::Diagnostic;
@@ -31,6 +31,7 @@ use crate::engine::Engine;
 use crate::intake::Intake;
 use crate::mailbox::access::Access;
 use crate::malware::Scanner;
+use crate::notify::templates::Templates;
 use crate::notify::{Media, compose, email};
 use crate::people::ladder;
 use crate::reports::audit;
@@ -61,6 +62,16 @@ pub struct Parts {
     pub clock: SharedClock,
     /// The program that reads PDFs when called with the hidden argument: this binary.
     pub program: PathBuf,
+}
+
+/// What rule files are loaded and tested with, whether or not the rules in force are in order.
+///
+/// # Errors
+/// Everything wrong with configuration and templates, each with its place and mend.
+pub fn rulebook(file: &Path) -> Result<Rulebook, Vec<Diagnostic>> {
+    let config = load::load(file)?.config;
+    let templates = Templates::load(config.files.templates.as_deref())?;
+    Ok(Rulebook::new(&config, &templates))
 }
 
 /// Everything wrong with a configuration and the files it names, without touching any server.
@@ -242,6 +253,7 @@ impl App {
     pub fn context(&self) -> Context {
         Context {
             config: self.config.clone(),
+            rulebook: Rulebook::new(&self.config, &self.live.current().templates),
             engine: Arc::clone(&self.engine),
             intake: Arc::clone(&self.intake),
             access: Arc::clone(&self.access),

@@ -1,17 +1,15 @@
 //! Reading of rules, workflows and templates as one set: nothing of it counts unless all of it is in order and the tests
 //! inside pass.
 
-use std::path::Path;
-
 use super::files::{Contents, Stats};
+use super::rulebook::Rulebook;
 use super::{Behaviour, Refused};
 use crate::config::Config;
 use crate::config::diagnostic::Diagnostic;
 use crate::config::workflows::{self, KnownAgents};
 use crate::domain::workflow::Workflow;
-use crate::mime;
 use crate::notify::templates::Templates;
-use crate::rules::{Known, RuleSet};
+use crate::rules::RuleSet;
 
 /// How often files that change while they are read are read again.
 const ATTEMPTS: usize = 3;
@@ -47,12 +45,8 @@ fn make(config: &Config, agents: &dyn KnownAgents) -> Result<Made, Vec<Diagnosti
     let workflows = workflows::load(&config.files.workflows, agents).map_err(|errors| told.extend(errors)).ok();
     // Without templates every name in a rule would be reported as unknown.
     let rules = templates.as_ref().and_then(|templates| {
-        let known = Known {
-            workflows: workflows::names(&config.files.workflows),
-            templates: templates.names().map(str::to_owned).collect(),
-            mailboxes: config.mailboxes.iter().map(|mailbox| mailbox.name.clone()).collect(),
-        };
-        rules(config, &known).map_err(|errors| told.extend(errors)).ok()
+        let rules = Rulebook::new(config, templates).load(&config.files.rules);
+        rules.map_err(|errors| told.extend(errors)).ok()
     });
     match (templates, rules, workflows) {
         (Some(templates), Some(rules), Some(loaded)) => {
@@ -60,16 +54,4 @@ fn make(config: &Config, agents: &dyn KnownAgents) -> Result<Made, Vec<Diagnosti
         }
         _ => Err(told),
     }
-}
-
-/// Parsing of rule samples needs no mailbox; they trust the authserv-ids of every mailbox.
-fn rules(config: &Config, known: &Known) -> Result<RuleSet, Vec<Diagnostic>> {
-    let authserv_ids: Vec<String> =
-        config.mailboxes.iter().flat_map(|mailbox| mailbox.authserv_ids.iter().cloned()).collect();
-    let parse = |path: &Path| {
-        let raw = std::fs::read(path).map_err(|error| format!("read {}: {error}", path.display()))?;
-        let options = mime::Options { limits: &config.limits, authserv_ids: &authserv_ids };
-        mime::parse(&raw, &options).map_err(|error| format!("{}: {}", error.reason, error.details))
-    };
-    RuleSet::load(&config.files.rules, known, &parse)
 }

@@ -4,12 +4,14 @@
 
 pub mod files;
 mod load;
+mod rulebook;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 use chrono::{DateTime, Utc};
 
 pub use load::load;
+pub use rulebook::Rulebook;
 
 use crate::config::diagnostic::Diagnostic;
 use crate::domain::workflow::Workflow;

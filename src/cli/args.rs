@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use super::ledger::Ledger;
 use super::mailbox::Mailbox;
 use super::quarantine::Quarantine;
+use super::rules::Rules;
 use super::since::Since;
 use crate::config::sections::Role;
 use crate::domain::run::RunStatus;
@@ -120,6 +121,11 @@ pub enum Command {
     Quarantine {
         #[command(subcommand)]
         what: Quarantine,
+    },
+    /// Try rules: run their tests, ask about one mail, replay the past, draft new ones
+    Rules {
+        #[command(subcommand)]
+        what: Rules,
     },
     /// List runs: what they wait for, and on whom
     #[command(
@@ -338,7 +344,7 @@ mod tests {
                 false => vec![command],
             })
             .collect();
-        assert_eq!(commands.len(), 27);
+        assert_eq!(commands.len(), 31);
         for command in commands {
             let help = command.clone().render_long_help().to_string();
             for part in ["Examples:\n  countersign ", "Exit codes: 0 done, 1 failed, 2 wrong use", "--config <FILE>"] {

@@ -31,7 +31,7 @@ pub async fn inject(intake: &Intake, file: &Path, mailbox: &str) -> anyhow::Resu
     Ok(Told::done(told))
 }
 
-fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+pub(super) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     if file == Path::new("-") {
         let mut raw = vec![];
         std::io::stdin().lock().read_to_end(&mut raw).context("read a message from standard input")?;

@@ -14,6 +14,7 @@ mod mailbox;
 mod output;
 mod quarantine;
 mod report;
+pub mod rules;
 mod runs;
 mod show;
 mod since;
@@ -28,8 +29,10 @@ pub use ledger::Ledger;
 pub use mailbox::Mailbox;
 pub use output::{complain, print};
 pub use quarantine::Quarantine;
+pub use rules::Rules;
 pub use since::Since;
 
+use crate::behaviour::Rulebook;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::intake::Intake;
@@ -38,6 +41,7 @@ use crate::mailbox::access::Access;
 /// What commands work with.
 pub struct Context {
     pub config: Config,
+    pub rulebook: Rulebook,
     pub engine: Arc<Engine>,
     pub intake: Arc<Intake>,
     pub access: Arc<Access>,
@@ -49,7 +53,7 @@ impl Command {
     pub fn goes_by_rules(&self) -> bool {
         match self {
             Self::Demo { .. } | Self::Run { .. } | Self::Check | Self::Inject { .. } => true,
-            Self::Quarantine { what: Quarantine::Release { .. } } => true,
+            Self::Quarantine { what: Quarantine::Release { .. } } | Self::Rules { .. } => true,
             Self::Quarantine { .. } | Self::Mailbox { .. } | Self::Ledger { .. } | Self::Audit { .. } => false,
             Self::Migrate | Self::Import { .. } | Self::Report { .. } | Self::Runs { .. } => false,
             Self::Show { .. } | Self::Explain { .. } | Self::Approve { .. } | Self::Reject { .. } => false,
@@ -95,12 +99,12 @@ impl Told {
 }
 
 /// Performs a command and prints what it says: to standard output when it is done, else to standard error. A balance is what
-/// was asked for, whether or not it adds up.
+/// was asked for, whether or not it adds up, and so is what rules come to.
 ///
 /// # Errors
 /// What kept it from being done; print it with `complain`.
 pub async fn perform(command: Command, context: &Context) -> anyhow::Result<ExitCode> {
-    let is_balance = matches!(command, Command::Ledger { .. });
+    let is_answer = matches!(command, Command::Ledger { .. } | Command::Rules { .. });
     let told = match command {
         Command::Audit { what: Audit::Tail { lines, follow, json } } => {
             audit::tail(&context.engine, lines, follow, json, print).await?;
@@ -110,7 +114,7 @@ pub async fn perform(command: Command, context: &Context) -> anyhow::Result<Exit
     };
     match told.ending {
         Ending::Done => print(&told.text).map(drop)?,
-        Ending::Failed if is_balance => print(&told.text).map(drop)?,
+        Ending::Failed if is_answer => print(&told.text).map(drop)?,
         Ending::Failed | Ending::Misused => eprint(&told.text),
     }
     Ok(told.ending.into())
@@ -139,6 +143,7 @@ pub async fn tell(command: Command, context: &Context, width: Option<u16>) -> an
         Command::Audit { what: Audit::Tail { .. } } => bail!("`audit tail` says more than one thing"),
         Command::Mailbox { what } => mailbox::perform(what, context, width).await,
         Command::Ledger { what } => ledger::perform(what, context).await,
+        Command::Rules { what } => rules::perform(what, context, width).await,
         Command::Demo { .. } | Command::Run { .. } | Command::Check | Command::Migrate => {
             bail!("this command builds its own surroundings and cannot be performed in others")
         }

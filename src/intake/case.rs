@@ -69,6 +69,23 @@ impl Case<'_> {
         self.message.parts.iter().find_map(|part| self.came_with(part))
     }
 
+    /// What guards and correlation make of it, before any rule; none when it is for the rules.
+    pub fn settled(&self) -> Option<Decision> {
+        let message = self.message;
+        if let Some(decision) = guard::refuse(message, &self.mailbox.address, self.is_ours) {
+            return Some(decision);
+        }
+        if let Some(first) = self.duplicate_of {
+            let reason = format!("the same mail was delivered before, as message {first}");
+            return Some(Decision::by_guard("duplicate", Verdict::Ignore, reason));
+        }
+        if self.answers.is_some() {
+            let resumes = || Decision::by_guard("correlation", Verdict::Resume, "it answers a notice of ours");
+            return Some(self.unclear.clone().unwrap_or_else(resumes));
+        }
+        guard::refuse_automatic(message).or_else(|| self.unclear.clone())
+    }
+
     /// Says in an event what is a repeat.
     pub fn mark(&self, mut event: Event) -> Event {
         for (key, first) in [("duplicate_of", self.duplicate_of), ("documents_of", self.documents_of())] {
@@ -185,25 +202,7 @@ impl Intake {
 
     /// The verdict: guards, then correlation, then rules.
     pub(super) fn decide(&self, case: &Case<'_>) -> Decision {
-        let message = case.message;
-        if let Some(decision) = guard::refuse(message, &case.mailbox.address, case.is_ours) {
-            return decision;
-        }
-        if let Some(first) = case.duplicate_of {
-            let reason = format!("the same mail was delivered before, as message {first}");
-            return Decision::by_guard("duplicate", Verdict::Ignore, reason);
-        }
-        if case.answers.is_some() {
-            let resumes = || Decision::by_guard("correlation", Verdict::Resume, "it answers a notice of ours");
-            return case.unclear.clone().unwrap_or_else(resumes);
-        }
-        if let Some(decision) = guard::refuse_automatic(message) {
-            return decision;
-        }
-        if let Some(decision) = &case.unclear {
-            return decision.clone();
-        }
-        case.behaviour.rules.screen(&self.facts(case))
+        case.settled().unwrap_or_else(|| case.behaviour.rules.screen(&self.facts(case)))
     }
 
     /// What rules may know about a message now.

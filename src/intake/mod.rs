@@ -12,12 +12,15 @@ mod listing;
 mod message;
 mod outcome;
 mod poll;
+mod preview;
 mod read;
 mod recipient;
 mod release;
 mod renumbered;
+pub mod replay;
 mod retention;
 mod scan;
+mod suggest;
 mod watch;
 mod window;
 
@@ -38,6 +41,7 @@ pub use hold::{Leave, Resumed};
 pub use inject::Injected;
 pub use ledger::{Balance, balance};
 pub use poll::Polled;
+pub use preview::Preview;
 pub use release::Released;
 pub use watch::watch;
 

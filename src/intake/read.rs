@@ -159,7 +159,7 @@ impl Reader {
     }
 
     /// The customer to file a message under: the mailbox's own where the recipients leave it open.
-    async fn customer_of(&self, own: &str, message: &Message) -> Result<String, IntakeError> {
+    pub async fn customer_of(&self, own: &str, message: &Message) -> Result<String, IntakeError> {
         let notice = match guard::answered(message, &self.mailbox.address).as_slice() {
             [] => None,
             _ => answered(&mut self.engine.store.read().await?, &self.mailbox, message).await?,
@@ -198,7 +198,7 @@ impl Reader {
     }
 }
 
-fn unparsable(why: &Unparsable) -> Decision {
+pub(super) fn unparsable(why: &Unparsable) -> Decision {
     let verdict = Verdict::Quarantine { severity: Severity::Medium };
     Decision::by_guard("unparsable", verdict, format!("{}: {}", why.reason, why.details))
 }
@@ -207,7 +207,7 @@ fn stopped() -> IntakeError {
     IntakeError::Message("the process is stopping".into())
 }
 
-fn too_large(size_bytes: u64, limit_bytes: u64) -> Decision {
+pub(super) fn too_large(size_bytes: u64, limit_bytes: u64) -> Decision {
     let reason = format!("it has {size_bytes} bytes, more than the {limit_bytes} that limits.message_bytes allows");
     Decision::by_guard("too-large", Verdict::Quarantine { severity: Severity::Medium }, reason)
 }

@@ -3,7 +3,8 @@
 use super::picture::MessagePicture;
 use super::text;
 use crate::domain::ids::MessageId;
-use crate::domain::verdict::{ConditionTrace, Explanation, RuleTrace};
+use crate::domain::message::Message;
+use crate::domain::verdict::{ConditionTrace, Decision, Explanation, RuleTrace, Verdict};
 use crate::store::messages::MessageRow;
 
 /// The explanation of one message.
@@ -41,9 +42,26 @@ pub fn explain(picture: &MessagePicture) -> String {
         told.extend(evidence.lines().map(|line| format!("  {}\n", text::one_line(line))));
     }
     if let Some(explanation) = &row.explanation {
-        told.push_str(&why(picture, explanation));
+        told.push_str(&why(explanation, picture.original.as_ref()));
     }
     told
+}
+
+/// The explanation of a decision that nothing came of: what would become of `message`, found in a file.
+pub fn foretell(message: &Message, mailbox: &str, decision: &Decision) -> String {
+    let from = message.from.first().map_or_else(String::new, |from| format!(" from {}", text::one_line(&from.address)));
+    let subject = text::one_line(&message.subject);
+    let Decision { verdict, reason, explanation } = decision;
+    let what = match verdict {
+        Verdict::Start { workflow, .. } => format!("It would start {workflow}"),
+        Verdict::Resume => "It would answer a run".into(),
+        Verdict::Ignore => "It would be ignored".into(),
+        Verdict::Quarantine { severity } => format!("It would be put in quarantine (severity {severity})"),
+        Verdict::Reply { template } => format!("It would get the answer {template}, and start nothing"),
+    };
+    let mut told = format!("The message \"{subject}\"{from}, as mail to mailbox {mailbox} now. Nothing was done.\n");
+    told.push_str(&format!("{what}: {}\n", text::sentence(reason)));
+    told + &why(explanation, None)
 }
 
 /// What of it came before.
@@ -95,13 +113,13 @@ fn verdict_in_words(verdict: &str) -> &str {
     }
 }
 
-fn why(picture: &MessagePicture, explanation: &Explanation) -> String {
+fn why(explanation: &Explanation, original: Option<&MessageRow>) -> String {
     let mut told = String::from("\nWHY\n");
     if let Some(guard) = &explanation.guard {
         told.push_str(&format!(
             "  The guard `{guard}` settled it before any rule looked at it. Guards cannot be switched off.\n"
         ));
-        told.push_str(&format!("\nWHAT WOULD HAVE CHANGED IT\n  {}\n", guard_mend(guard, picture)));
+        told.push_str(&format!("\nWHAT WOULD HAVE CHANGED IT\n  {}\n", guard_mend(guard, original)));
         return told;
     }
     let (matched, passed): (Vec<_>, Vec<_>) = explanation.rules.iter().partition(|rule| rule.matched);
@@ -163,12 +181,12 @@ fn fulfilled(condition: &ConditionTrace) -> String {
 }
 
 /// What a person can do about the decision of a guard.
-fn guard_mend(guard: &str, picture: &MessagePicture) -> String {
+fn guard_mend(guard: &str, original: Option<&MessageRow>) -> String {
     match guard {
         "own-mail" => "Nothing: mail that we sent ourselves never starts anything.".into(),
         "loop" => "Fewer servers on its way: mend the forwarding that sends it in circles.".into(),
         "duplicate" => {
-            let first = picture.original.as_ref().map_or_else(String::new, |first| {
+            let first = original.map_or_else(String::new, |first| {
                 format!(" The first one is message {}, received {}.", first.id, text::instant(first.listed_at))
             });
             format!("Another content: the very same mail had been dealt with.{first}")

@@ -122,7 +122,11 @@ impl RuleSet {
         self.files.iter().flat_map(|file| &file.rules).map(|rule| rule.name.as_str())
     }
 
-    fn compile(directory: &Path, texts: Vec<(PathBuf, String)>, known: &Known) -> Result<Self, Vec<Diagnostic>> {
+    /// Checks rule files that were read, without running their tests. `directory` is where they look for lists and samples.
+    ///
+    /// # Errors
+    /// Everything wrong with the files, each with its place.
+    pub fn compile(directory: &Path, texts: Vec<(PathBuf, String)>, known: &Known) -> Result<Self, Vec<Diagnostic>> {
         let whole = |what: String| vec![Diagnostic::whole(directory, what, None)];
         let registry = Registry::standard().map_err(whole)?;
         let (mut banks, mut files, mut faults) = (Banks::default(), vec![], vec![]);
@@ -216,8 +220,11 @@ impl RuleSet {
     }
 }
 
-/// The rule files in the order of their names.
-fn read_files(directory: &Path) -> Result<Vec<(PathBuf, String)>, Vec<Diagnostic>> {
+/// The rule files of a directory in the order of their names.
+///
+/// # Errors
+/// Each file that cannot be read; that there are none.
+pub fn read_files(directory: &Path) -> Result<Vec<(PathBuf, String)>, Vec<Diagnostic>> {
     let cannot = |path: &Path, what: String| Diagnostic::whole(path, what, None);
     let listed = std::fs::read_dir(directory)
         .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>())
@@ -242,7 +249,8 @@ fn read_files(directory: &Path) -> Result<Vec<(PathBuf, String)>, Vec<Diagnostic
     if faults.is_empty() { Ok(texts) } else { Err(faults) }
 }
 
-fn read_file(path: &Path) -> Result<String, String> {
+/// The text of one rule file, or in words why it cannot be read.
+pub fn read_file(path: &Path) -> Result<String, String> {
     let size_bytes = std::fs::metadata(path).map_err(|error| format!("cannot read the file: {error}"))?.len();
     if size_bytes > MAX_FILE_BYTES {
         return Err(format!("the file has {size_bytes} bytes, more than {MAX_FILE_BYTES}"));

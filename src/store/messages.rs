@@ -81,6 +81,48 @@ row! {
     pub struct Found { pub id: MessageId }
 }
 
+impl MessageRow {
+    /// As `record_listed` would write a delivery, without writing it.
+    pub fn unlisted(customer: &str, delivery: &Delivery, now: DateTime<Utc>) -> Self {
+        Self {
+            id: delivery.message_id(),
+            customer: customer.to_owned(),
+            mailbox: delivery.mailbox.clone(),
+            uid_validity: i64::from(delivery.uid_validity),
+            uid: delivery.uid.clone(),
+            transaction_id: delivery.transaction_id(),
+            state: "listed".into(),
+            listed_at: now,
+            received_at: Some(now),
+            size_bytes: 0,
+            raw_sha256: None,
+            stable_sha256: None,
+            header_message_id: None,
+            from_address: None,
+            subject: None,
+            verdict: None,
+            reason: None,
+            explanation: None,
+            run_id: None,
+            wait_id: None,
+            duplicate_of: None,
+            documents_of: None,
+            decided_at: None,
+            flagged_at: None,
+            attempts: 0,
+            error: None,
+            severity: None,
+            disposition: None,
+            disposed_at: None,
+            disposed_by: None,
+            disposed_reason: None,
+            released_as: None,
+            earlier_verdict: None,
+            purged_at: None,
+        }
+    }
+}
+
 /// Writes a delivery into the ledger. False when it is there already.
 pub async fn record_listed(
     tx: &mut Tx,
@@ -206,6 +248,21 @@ pub async fn mark_flagged(tx: &mut Tx, ids: &[MessageId], at: DateTime<Utc>) -> 
         })?;
     }
     Ok(())
+}
+
+/// Whether the address sent this customer any other mail than the one with this stable hash.
+pub async fn has_written_besides(
+    tx: &mut Tx,
+    customer: &str,
+    address: &str,
+    stable_sha256: &str,
+) -> Result<bool, StoreError> {
+    let sql = format!(
+        "select {} from messages
+         where customer = $1 and from_address = $2 and state = 'decided' and stable_sha256 <> $3 limit 1",
+        Found::COLUMNS
+    );
+    Ok(fetch!(maybe Found, tx, sql, customer, address, stable_sha256)?.is_some())
 }
 
 pub async fn get(tx: &mut Tx, id: MessageId) -> Result<MessageRow, StoreError> {

@@ -9,6 +9,7 @@ pub mod ledger;
 pub mod mailboxes;
 pub mod messages;
 pub mod notices;
+pub mod past;
 pub mod people;
 pub mod quarantine;
 pub mod renumbered;
