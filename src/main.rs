@@ -19,6 +19,7 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|first| first == pdf::CHILD_ARGUMENT) {
         return pdf::child_main();
     }
+    keep_memory_small();
     // What we write is mail and links: for us alone.
     rustix::process::umask(Mode::from_raw_mode(0o077));
     let Args { config, command } = Args::parse();
@@ -31,6 +32,16 @@ fn main() -> ExitCode {
         let misused = error.chain().filter_map(|cause| cause.downcast_ref()).any(is_absent);
         if misused { Ending::Misused.into() } else { Ending::Failed.into() }
     })
+}
+
+/// Keeps glibc from giving each thread a heap of its own: mail comes in large pieces, and what one heap has free is of no use
+/// to another. Measured by `benches/intake`: a third less memory and no slower.
+fn keep_memory_small() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: sets a number, before there is any other thread.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 2);
+    }
 }
 
 async fn perform(file: &Path, command: Command) -> anyhow::Result<ExitCode> {

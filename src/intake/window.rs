@@ -13,7 +13,7 @@ use crate::store::messages::MessageRow;
 /// Messages in one window at most.
 const MESSAGES: usize = 64;
 /// Bytes in one window at most, unless it is a single message.
-const BYTES: u64 = 12 << 20;
+const BYTES: u64 = 10 << 20;
 
 /// A window whose messages have all been fetched.
 pub(super) struct Window {

@@ -23,6 +23,7 @@ mod kill;
 mod ledger;
 mod login;
 mod mailbox;
+mod mailbox_ahead;
 mod mailbox_faults;
 mod malware;
 mod migrations;

@@ -1,7 +1,7 @@
 //! Commands sent ahead of the answers to earlier ones (RFC 9051, 5.5): windows of bodies and the marks between them, so
 //! that a far server costs bandwidth and not a round trip for each mail. All of them name UIDs, and none depends on another.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use async_trait::async_trait;
 use imap_proto::{AttributeValue, RequestId, Response};
@@ -16,6 +16,9 @@ use crate::config::sections::After;
 /// UIDs in one command: their set then fits into a line.
 const SET_UIDS: usize = 500;
 
+/// Largest body of which all chunks are asked for at once.
+const GROWING_BYTES: u64 = 32 << 20;
+
 /// What is under way on a connection.
 #[derive(Debug, Default)]
 pub(super) struct UnderWay {
@@ -23,8 +26,23 @@ pub(super) struct UnderWay {
     sent: VecDeque<(RequestId, Task)>,
     /// What is carried out alone once `sent` is empty.
     alone: VecDeque<Alone>,
+    /// Larger bodies, as far as their chunks have come.
+    growing: BTreeMap<u32, Growing>,
     /// Results not handed out yet.
     done: VecDeque<Done>,
+}
+
+/// A body that comes in chunks, in their order.
+#[derive(Debug)]
+struct Growing {
+    body: Vec<u8>,
+    /// Commands without their tagged answer.
+    chunks: usize,
+    /// What all of them can bring; less of it is a whole body.
+    room_bytes: usize,
+    limit_bytes: u64,
+    /// Whether every chunk continued the one before.
+    is_sound: bool,
 }
 
 /// A command and what it is for.
@@ -34,6 +52,10 @@ enum Task {
     Fetch {
         missing: Vec<u32>,
         limit_bytes: u64,
+    },
+    /// The next chunk of a larger body.
+    Chunk {
+        uid: u32,
     },
     Mark {
         uids: Vec<String>,
@@ -64,6 +86,9 @@ impl Ahead for Imap {
                 for wanted in wanted {
                     match wanted.uid.parse() {
                         Ok(uid) if wanted.size_bytes < u64::from(CHUNK_BYTES) => small.push(uid),
+                        Ok(uid) if wanted.size_bytes <= (*limit_bytes).min(GROWING_BYTES) => {
+                            self.send_chunks(uid, wanted.size_bytes, *limit_bytes).await?;
+                        }
                         Ok(uid) => self.under_way.alone.push_back(Alone::Fetch { uid, limit_bytes: *limit_bytes }),
                         Err(_) => self.under_way.done.push_back(gone(wanted.uid.clone())),
                     }
@@ -128,16 +153,22 @@ impl Imap {
             .receive("read the answer to commands sent ahead", |response| {
                 let Response::Fetch(_, attributes) = response else { return };
                 let bytes = attributes.iter().find_map(|attribute| match attribute {
-                    AttributeValue::BodySection { section: None, index: Some(0), data } => Some(data),
+                    AttributeValue::BodySection { section: None, index: Some(offset), data } => Some((*offset, data)),
                     _ => None,
                 });
-                if let (Some(uid), Some(bytes)) = (uid_of(attributes), bytes) {
-                    came = Some((uid, bytes.as_deref().unwrap_or_default().to_vec()));
+                if let (Some(uid), Some((offset, bytes))) = (uid_of(attributes), bytes) {
+                    came = Some((uid, offset, bytes.as_deref().unwrap_or_default().to_vec()));
                 }
             })
             .await?;
-        if let Some((uid, bytes)) = came {
-            self.body_came(uid, bytes);
+        if let Some((uid, offset, bytes)) = came {
+            match self.under_way.growing.get_mut(&uid) {
+                Some(growing) if growing.body.len() == offset as usize => growing.body.extend(bytes),
+                // Behind the end of a body there is nothing.
+                Some(growing) => growing.is_sound &= bytes.is_empty(),
+                None if offset == 0 => self.body_came(uid, bytes),
+                None => {}
+            }
         }
         if let Some((id, tagged)) = ended
             && let Some(at) = self.under_way.sent.iter().position(|(sent, _)| *sent == id)
@@ -148,8 +179,43 @@ impl Imap {
         Ok(())
     }
 
+    /// Asks for all of a larger body, and for what it may have beyond its size.
+    async fn send_chunks(&mut self, uid: u32, size_bytes: u64, limit_bytes: u64) -> Result<(), MailboxError> {
+        let chunks = u32::try_from(size_bytes / u64::from(CHUNK_BYTES) + 1).unwrap_or(1);
+        let room_bytes = (chunks * CHUNK_BYTES) as usize;
+        let body = Vec::with_capacity(usize::try_from(size_bytes).unwrap_or(0));
+        let growing = Growing { body, chunks: chunks as usize, room_bytes, limit_bytes, is_sound: true };
+        self.under_way.growing.insert(uid, growing);
+        for chunk in 0..chunks {
+            let offset = chunk * CHUNK_BYTES;
+            let command = format!("UID FETCH {uid} (UID BODY.PEEK[]<{offset}.{CHUNK_BYTES}>)");
+            let id = self.wire.send_ahead(FETCH, &command).await?;
+            self.under_way.sent.push_back((id, Task::Chunk { uid }));
+        }
+        Ok(())
+    }
+
+    /// A chunk's command ended: with the last of them, so does the body.
+    fn chunk_ended(&mut self, uid: u32, is_ok: bool) {
+        let UnderWay { growing, alone, done, .. } = &mut self.under_way;
+        let Some(one) = growing.get_mut(&uid) else { return };
+        one.chunks -= 1;
+        one.is_sound &= is_ok;
+        if one.chunks > 0 {
+            return;
+        }
+        let Some(Growing { body, room_bytes, limit_bytes, is_sound, .. }) = growing.remove(&uid) else { return };
+        let size_bytes = body.len() as u64;
+        if !is_sound || body.is_empty() || body.len() >= room_bytes || size_bytes > limit_bytes {
+            // Gone, too large, or otherwise than the server said: asked for by itself, which tells.
+            alone.push_back(Alone::Fetch { uid, limit_bytes });
+        } else {
+            done.push_back(Done::Body { uid: uid.to_string(), body: Ok(body) });
+        }
+    }
+
     fn body_came(&mut self, uid: u32, bytes: Vec<u8>) {
-        let UnderWay { sent, alone, done } = &mut self.under_way;
+        let UnderWay { sent, alone, done, .. } = &mut self.under_way;
         for (_, task) in sent {
             let Task::Fetch { missing, limit_bytes } = task else { continue };
             let Some(at) = missing.iter().position(|missing| *missing == uid) else { continue };
@@ -172,6 +238,7 @@ impl Imap {
     fn ended(&mut self, task: Task, tagged: Tagged) {
         let UnderWay { alone, done, .. } = &mut self.under_way;
         match (task, tagged) {
+            (Task::Chunk { uid }, tagged) => self.chunk_ended(uid, tagged == Tagged::Ok),
             (Task::Fetch { missing, .. }, Tagged::Ok) => {
                 done.extend(missing.into_iter().map(|uid| gone(uid.to_string())));
             }
