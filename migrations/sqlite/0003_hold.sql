@@ -10,7 +10,7 @@ alter table mailboxes add column resumed_at text;
 
 -- A delivery whose folder was renumbered: the verdict of the same delivery under its first number, which is `duplicate_of`.
 alter table messages add column earlier_verdict text;
-create index messages_raw on messages (mailbox, raw_sha256);
+create index messages_raw on messages (raw_sha256, mailbox);
 
 -- When retention removed the bytes of a discarded message.
 alter table messages add column purged_at text;

@@ -78,13 +78,13 @@ pub async fn first_with_documents(
     if sha256.is_empty() {
         return Ok(vec![]);
     }
-    // What is marked as a repeat has its first beside it, so a document that comes with every mail is looked up once.
+    // `cross`, because SQLite would otherwise go through all messages of the customer. What is marked as a repeat has its first beside it, so a document that comes with every mail is looked up once.
     let sql = format!(
         "select {} from
             (select p.sha256, p.message_id, r.name as run,
                 row_number() over (partition by p.sha256 order by m.decided_at, m.id) as place
-             from parts p join messages m on m.id = p.message_id left join runs r on r.id = m.run_id
-             where p.sha256 in {} and p.role = 'document' and p.duplicate_of is null and m.customer = $1
+             from parts p cross join messages m left join runs r on r.id = m.run_id
+             where m.id = p.message_id and p.sha256 in {} and p.role = 'document' and p.duplicate_of is null and m.customer = $1
                 and coalesce(m.released_as, m.verdict) in ('start', 'resume', 'reply')) as found
          where place = 1 order by sha256",
         EarlierRow::COLUMNS,
