@@ -31,7 +31,7 @@ fn trips(burst: u32, flow: Flow) -> bool {
 
 impl Intake {
     /// Whether nothing of a mailbox may be taken in, because somebody paused it or the breaker trips, which is then written
-    /// down and told once. Asked after listing and before each batch. A crash in between asks again.
+    /// down and told once. Asked whenever rows of the ledger are taken up. A crash in between asks again.
     pub(super) async fn is_held(&self, config: &MailboxConfig, uid_validity: u32) -> Result<bool, IntakeError> {
         let now = self.engine.clock.now();
         let mut tx = self.engine.store.read().await?;
