@@ -4,6 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
+use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
@@ -104,9 +105,12 @@ impl Store {
             .foreign_keys(true)
             .busy_timeout(PATIENCE)
             .disable_statement_logging();
+        // A full disk makes SQLite roll back by itself. sqlx does not notice, its own rollback fails, and the connection
+        // refuses every transaction from then on: such a one is given up.
         let pool = SqlitePoolOptions::new()
             .max_connections(connections.max(2))
             .acquire_timeout(PATIENCE)
+            .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
             .connect_with(options)
             .await?;
         Ok(Self::Lite(pool))
@@ -160,6 +164,19 @@ impl Tx {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_rolled_back_by_itself_spoils_no_later_one() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let url = format!("sqlite:{}", dir.path().join("test.db").display());
+        let store = Store::open(&url, None, 2).await.expect("open");
+        for _ in 0..4 {
+            let mut tx = store.begin().await.expect("begin");
+            let Tx::Lite(inner) = &mut tx else { panic!("not SQLite") };
+            sqlx::query("rollback").execute(&mut **inner).await.expect("as on a full disk");
+            assert!(tx.commit().await.is_err(), "nothing is left to commit");
+        }
+    }
 
     #[test]
     fn trouble_of_the_machine_passes_and_a_wrong_statement_does_not() {
