@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::domain::document::DocumentRef;
 use crate::domain::duration::Span;
 use crate::domain::failure::Failure;
-use crate::domain::workflow::nearest;
+use crate::domain::nearest::nearest;
 
 /// Everything wrong with `with`, as (key, what is wrong).
 pub fn check<T>(with: &Map<String, Value>, read: impl FnOnce(&mut Reader) -> T) -> Vec<(String, String)> {

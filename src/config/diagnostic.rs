@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use crate::domain::workflow::nearest;
+use crate::domain::nearest::nearest;
 
 /// One thing wrong in one file.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use super::diagnostic::Diagnostic;
 use super::located::{Located, Part};
 use super::malware::{Clamd, Malware};
 use super::sections::{Config, Mailbox, Source, Store, Transport};
-use crate::domain::workflow::nearest;
+use crate::domain::nearest::nearest;
 
 /// A configuration that holds together, and the files it came from, lowest layer first.
 #[derive(Debug, Clone)]

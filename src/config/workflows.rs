@@ -8,8 +8,9 @@ use serde_json::{Map, Value};
 
 use super::diagnostic::Diagnostic;
 use super::located::{Located, Part};
-use crate::domain::workflow::{Workflow, nearest};
-use crate::domain::workflow_check::Problem;
+use crate::domain::nearest::nearest;
+use crate::domain::workflow::Workflow;
+use crate::domain::workflow::check::Problem;
 
 /// The agents that exist, as far as a loader must know them.
 pub trait KnownAgents {

@@ -127,7 +127,7 @@ fn readiness(situation: &Situation<'_>, step: &Step, context: &Value) -> Ready {
         return Ready::Skip("every step that it needs was skipped".into());
     }
     let Some(condition) = &step.when else { return Ready::Start };
-    match expression::holds(condition, context) {
+    match expression::holds(&condition.expression(), context) {
         Ok(true) => Ready::Start,
         Ok(false) => Ready::Skip(format!("`{condition}` does not hold")),
         // An unknown fact neither starts a step nor passes it over in silence.

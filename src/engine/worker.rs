@@ -328,7 +328,10 @@ impl Engine {
             }
             Outcome::Retry(failure) => {
                 let attempt = u32::try_from(step.attempt).unwrap_or(u32::MAX);
-                let pause = workflow.step(&step.name).and_then(|step| workflow.retry_of(step).pause_after(attempt));
+                let dice = step.run_id.0.as_u64_pair().1.wrapping_add(u64::from(attempt));
+                let pause = workflow
+                    .step(&step.name)
+                    .and_then(|step| workflow.retry_of(step).pause_after(attempt, &failure, dice));
                 event = failed(event, &failure, if pause.is_some() { "step.retry" } else { "step.failed" });
                 if let Some(pause) = pause {
                     step.status = step::next_status(Some(step.status), StepEvent::Retry)?;

@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::config::diagnostic::Diagnostic;
-use crate::domain::workflow::nearest;
+use crate::domain::nearest::nearest;
 
 pub(super) type Node<'a> = Spanned<DeValue<'a>>;
 

@@ -90,7 +90,7 @@ impl Walk {
         for step in self.workflow.steps.clone() {
             let context = json!({"inputs": inputs, "steps": self.steps, "run": {"name": "AP-000001"}});
             let all_skipped = !step.needs.is_empty() && step.needs.iter().all(|need| self.steps[need].is_null());
-            let wanted = step.when.as_deref().is_none_or(|when| expression::holds(when, &context).unwrap());
+            let wanted = step.when.as_ref().is_none_or(|when| expression::holds(&when.expression(), &context).unwrap());
             if all_skipped || !wanted {
                 self.steps.insert(step.name, Value::Null);
                 continue;

@@ -45,7 +45,7 @@ fn compile(entry: &Entry<'_>, _: &mut Workshop<'_>) -> Compiled {
                 let name = text(key.value)?;
                 let known = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()).collect::<Vec<_>>();
                 window.zone = name.parse().map_err(|_| {
-                    let near = crate::domain::workflow::nearest(name, known).unwrap_or("Europe/Berlin");
+                    let near = crate::domain::nearest::nearest(name, known).unwrap_or("Europe/Berlin");
                     Fault::new(
                         key.value.span(),
                         format!("there is no zone `{name}`"),

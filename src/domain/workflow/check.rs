@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::expression;
-use super::workflow::{Step, Workflow, nearest};
+use super::{Step, Workflow};
+use crate::domain::expression;
+use crate::domain::nearest::nearest;
 
 /// Something wrong with a definition, and what to do about it. The loader adds file and line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,14 +57,14 @@ impl Workflow {
                     say(Some(&step.name), "needs", format!("there is no step `{need}`"), &mend);
                 }
             }
-            if let Some(Err(why)) = step.when.as_deref().map(expression::check) {
+            if let Some(Err(why)) = step.when.as_ref().map(|when| expression::check(&when.expression())) {
                 say(Some(&step.name), "when", why, "see the minijinja expression syntax");
             }
             let with = Value::Object(step.with.clone());
             if let Err(why) = expression::check_fill(&with) {
                 say(Some(&step.name), "with", why, "see the minijinja template syntax");
             }
-            let in_condition = step.when.as_deref().map(expression::names).unwrap_or_default();
+            let in_condition = step.when.as_ref().map(|when| expression::names(&when.expression())).unwrap_or_default();
             for (key, names) in [("when", in_condition), ("with", expression::names_in(&with))] {
                 for (what, mend) in names.iter().filter_map(|name| self.unknown_name(step, name)) {
                     say(Some(&step.name), key, what, &mend);

@@ -1,0 +1,160 @@
+//! Definitions of workflows: what an admin writes, and whether it hangs together.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+pub mod check;
+mod input;
+mod retry;
+mod step;
+mod tell;
+mod when;
+
+pub use self::input::{Input, InputKind};
+pub use self::retry::{Backoff, Retry, Timeout};
+pub use self::step::{Join, Need, OnError, Step};
+pub use self::tell::{Notify, Tell};
+pub use self::when::{Comparison, When};
+
+use super::calendar::Calendar;
+use super::duration::Span;
+use super::event::{canonical_json, sha256_hex};
+
+/// A named, versioned definition. Every run pins the version it was launched with by `hash`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Workflow {
+    /// Unique name, such as `ap-invoice`.
+    pub name: String,
+    pub version: u32,
+    #[serde(default)]
+    pub title: String,
+    #[serde(default)]
+    pub description: String,
+    /// Letters before the number of a run's human id: `AP` gives `AP-000123`.
+    pub prefix: String,
+    /// User or role that notices about the run go to.
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// Whether a completed run may be restarted.
+    #[serde(default)]
+    pub restartable: bool,
+    /// Users or roles that may start it by hand; every operator when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub may_start: Vec<String>,
+    /// A template over `inputs`: runs with the same value are numbered by themselves, as `AP-R17-000001` for `R17`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number_by: Option<String>,
+    /// Keeps runs that must not work beside each other apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
+    /// How long a run may take: `30d`, or `{ soft = "20d", hard = "30d" }`.
+    #[serde(default)]
+    pub deadline: Option<Deadline>,
+    #[serde(default)]
+    pub calendar: Calendar,
+    #[serde(default)]
+    pub inputs: BTreeMap<String, Input>,
+    /// What a step has when it says nothing itself.
+    #[serde(default)]
+    pub defaults: Defaults,
+    /// Who is told of the run; a step may say more.
+    #[serde(default, skip_serializing_if = "Notify::is_empty")]
+    pub notify: Notify,
+    /// What a completed run gives, by templates: to a run above it, to `explain` and to events.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub outputs: Map<String, Value>,
+    #[serde(default, rename = "step")]
+    pub steps: Vec<Step>,
+}
+
+/// At most so many runs with the same key work at the same time; the others stay queued, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Concurrency {
+    /// A template over `inputs`.
+    pub key: String,
+    #[serde(default = "one")]
+    pub width: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// How long a run may take, from its launch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "DeadlineForm", into = "DeadlineForm")]
+pub struct Deadline {
+    /// Only tells people.
+    pub soft: Option<Span>,
+    /// Fails the run.
+    pub hard: Option<Span>,
+}
+
+/// As it is written.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged, expecting = "a span such as \"30d\", or a table with `soft` and `hard`")]
+enum DeadlineForm {
+    Hard(Span),
+    Both(BothDeadlines),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BothDeadlines {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    soft: Option<Span>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hard: Option<Span>,
+}
+
+impl From<DeadlineForm> for Deadline {
+    fn from(form: DeadlineForm) -> Self {
+        match form {
+            DeadlineForm::Hard(hard) => Self { soft: None, hard: Some(hard) },
+            DeadlineForm::Both(both) => Self { soft: both.soft, hard: both.hard },
+        }
+    }
+}
+
+impl From<Deadline> for DeadlineForm {
+    fn from(deadline: Deadline) -> Self {
+        match deadline {
+            Deadline { soft: None, hard: Some(hard) } => Self::Hard(hard),
+            Deadline { soft, hard } => Self::Both(BothDeadlines { soft, hard }),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Defaults {
+    pub retry: Option<Retry>,
+    pub timeout: Option<Timeout>,
+}
+
+/// A hard timeout where nobody wrote one: for an attempt that works, not for one that waits.
+pub const DEFAULT_WORK_TIMEOUT: Span = Span::from_secs(300);
+
+impl Workflow {
+    /// SHA-256 (hex) of the definition: two files that mean the same have the same hash.
+    pub fn hash(&self) -> String {
+        sha256_hex(canonical_json(&serde_json::to_value(self).unwrap_or_default()).as_bytes())
+    }
+
+    pub fn step(&self, name: &str) -> Option<&Step> {
+        self.steps.iter().find(|step| step.name == name)
+    }
+
+    pub fn retry_of(&self, step: &Step) -> Retry {
+        step.retry.clone().or_else(|| self.defaults.retry.clone()).unwrap_or_default()
+    }
+
+    /// The hard timeout written for a step, if any.
+    pub fn timeout_of(&self, step: &Step) -> Option<Span> {
+        step.timeout.or(self.defaults.timeout).and_then(|timeout| timeout.hard)
+    }
+}
