@@ -69,6 +69,7 @@ fn known() -> Known {
         workflows: vec!["ap-invoice".into()],
         templates: vec!["reply-no-document".into()],
         mailboxes: vec!["ap".into()],
+        ..Known::default()
     }
 }
 

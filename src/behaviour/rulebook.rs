@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::diagnostic::Diagnostic;
 use crate::config::sections::{Config, Limits};
-use crate::config::workflows;
+use crate::config::{people, workflows};
 use crate::domain::message::Message;
 use crate::mime;
 use crate::notify::templates::Templates;
@@ -28,6 +28,9 @@ impl Rulebook {
             workflows: workflows::names(&config.files.workflows),
             templates: templates.names().map(str::to_owned).collect(),
             mailboxes: config.mailboxes.iter().map(|mailbox| mailbox.name.clone()).collect(),
+            addresses: config.mailboxes.iter().map(|mailbox| mailbox.address.clone()).collect(),
+            folders: config.mailboxes.iter().filter_map(|mailbox| mailbox.source.folder()).map(str::to_owned).collect(),
+            people: config.files.people.as_deref().and_then(named),
         };
         let authserv_ids = config.mailboxes.iter().flat_map(|mailbox| mailbox.authserv_ids.iter().cloned()).collect();
         Self { directory: config.files.rules.clone(), known, limits: config.limits.clone(), authserv_ids }
@@ -74,4 +77,14 @@ impl Rulebook {
         let options = mime::Options { limits: &self.limits, authserv_ids: &self.authserv_ids };
         mime::parse(&raw, &options).map_err(|error| format!("{}: {}", error.reason, error.details))
     }
+}
+
+/// Users and roles of a people file; none when it cannot be read, which its import tells.
+fn named(file: &Path) -> Option<Vec<String>> {
+    let customers = people::load(file).ok()?;
+    let users = customers.iter().flat_map(|customer| &customer.users);
+    let names = users.flat_map(|user| {
+        std::iter::once(user.name.clone()).chain(user.roles.iter().map(|role| format!("role:{role}")))
+    });
+    Some(names.collect())
 }

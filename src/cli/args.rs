@@ -262,6 +262,9 @@ pub enum Command {
         /// Only messages whose run has this status
         #[arg(long, value_parser = status_parser())]
         status: Option<RunStatus>,
+        /// Only messages that a rule gave this tag
+        #[arg(long)]
+        tag: Option<String>,
     },
     /// Read the audit trail, or verify that it is whole
     Audit {

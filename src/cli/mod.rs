@@ -137,7 +137,9 @@ pub async fn tell(command: Command, context: &Context, width: Option<u16>) -> an
         Command::Kill { id, as_user } => control::kill(engine, &id, &as_user).await,
         Command::Pause { id, as_user } => control::pause(engine, &id, &as_user).await,
         Command::Resume { id, as_user } => control::resume(engine, &id, &as_user).await,
-        Command::Report { format, since, status } => report::report(engine, format, since, status, width).await,
+        Command::Report { format, since, status, tag } => {
+            report::report(engine, format, since, status, tag.as_deref(), width).await
+        }
         Command::Quarantine { what } => quarantine::perform(context, what, width).await,
         Command::Audit { what: Audit::Verify } => audit::verify(engine).await,
         Command::Audit { what: Audit::Tail { .. } } => bail!("`audit tail` says more than one thing"),

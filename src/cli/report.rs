@@ -10,11 +10,12 @@ pub async fn report(
     format: Format,
     since: Option<Since>,
     status: Option<RunStatus>,
+    tag: Option<&str>,
     width: Option<u16>,
 ) -> anyhow::Result<Told> {
     let since = since.map(|since| since.instant(engine.clock.now()));
     let mut tx = engine.store.read().await?;
-    let lines = messages::load(&mut tx, since, status).await?;
+    let lines = messages::load(&mut tx, since, status, tag).await?;
     Ok(Told::done(match format {
         Format::Table => messages::table(&lines, width),
         Format::Csv => messages::csv(&lines),

@@ -96,6 +96,16 @@ pub enum Source {
     Maildir(Maildir),
 }
 
+impl Source {
+    /// The folder that is read, where the kind has several.
+    pub fn folder(&self) -> Option<&str> {
+        match self {
+            Self::Imap(at) => Some(&at.folder),
+            Self::Maildir(_) => None,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Imap {

@@ -15,7 +15,7 @@ use crate::blob::Blob;
 use crate::config::sections::Mailbox;
 use crate::domain::crash;
 use crate::domain::event::Event;
-use crate::domain::notice::NoticeStatus;
+use crate::domain::notice::{FORWARD, NoticeStatus};
 use crate::domain::person::Address;
 use crate::domain::token::Binding;
 use crate::engine::{Engine, EngineError};
@@ -198,7 +198,11 @@ impl Delivery {
             text: rendered.text,
             html: rendered.html,
             attachments,
-            auto: if notice.in_reply_to.is_some() { Auto::Replied } else { Auto::Generated },
+            auto: match &notice.in_reply_to {
+                _ if notice.template == FORWARD => Auto::Forwarded,
+                Some(_) => Auto::Replied,
+                None => Auto::Generated,
+            },
             date: notice.created_at,
         }))
     }

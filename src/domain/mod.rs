@@ -1,5 +1,6 @@
 //! The words of Countersign as types: pure data and pure decisions. Nothing here does IO; everything above may use it.
 
+pub mod also;
 pub mod calendar;
 pub mod clock;
 pub mod crash;

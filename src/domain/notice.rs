@@ -5,6 +5,9 @@ use serde_json::{Map, Value};
 
 use super::words::words;
 
+/// The template of a mail that is forwarded, as an attachment.
+pub const FORWARD: &str = "forward";
+
 /// What an agent or a ladder wants told; becomes a row of the outbox.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Draft {

@@ -40,6 +40,15 @@ impl Address {
     }
 }
 
+/// Whether both are the same address but for a plus tag.
+pub fn same_base(address: &str, other: &str) -> bool {
+    let base = |address: &str| {
+        let (local, domain) = address.trim().rsplit_once('@')?;
+        Some(format!("{}@{domain}", local.split('+').next()?).to_lowercase())
+    };
+    base(address).is_some_and(|address| Some(address) == base(other))
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {

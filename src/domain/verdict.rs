@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::also::{Also, Deed};
 use super::words::words;
 
 words! {
@@ -104,9 +105,22 @@ pub struct Explanation {
     /// "would have matched `ap-known` if dmarc were pass".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nearest_miss: Option<String>,
+    /// What the rule has done besides the verdict.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<Also>,
     /// What the rules saw.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub facts: Map<String, Value>,
+}
+
+impl Explanation {
+    /// The folder that the rule has the mail moved to.
+    pub fn folder(&self) -> Option<&str> {
+        self.also.iter().find_map(|also| match &also.deed {
+            Deed::Move { folder } if also.not_done.is_none() => Some(folder.as_str()),
+            _ => None,
+        })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

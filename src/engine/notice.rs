@@ -35,7 +35,7 @@ impl Engine {
         Ok(row.id)
     }
 
-    /// Writes an answer to a mail that started nothing, from the mailbox that it came to.
+    /// Writes an answer to a mail that started nothing, or a word about it, from the mailbox that it came to.
     pub async fn write_reply(
         &self,
         tx: &mut Tx,

@@ -2,21 +2,22 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use chrono_tz::Tz;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Web;
 use super::page::{self, PageError};
 use super::run;
 use super::shown::{self, Moment};
+use crate::domain::also::Also;
 use crate::domain::ids::MessageId;
 use crate::domain::verdict::Disposition;
 use crate::store::messages::MessageRow;
-use crate::store::{Tx, events, messages, runs};
+use crate::store::{Tx, events, messages, runs, tags};
 
 /// Messages on the page.
 const MOST: i64 = 100;
@@ -39,17 +40,32 @@ struct Line {
     known_documents: bool,
     /// `released` or `discarded`, once a person looked at a quarantine.
     disposition: Option<Disposition>,
+    tags: Vec<String>,
+}
+
+/// What the list may be asked for.
+#[derive(Deserialize)]
+pub(super) struct Wanted {
+    /// Only messages with this tag.
+    tag: Option<String>,
 }
 
 /// GET: the latest messages.
-pub(super) async fn list(State(web): State<Arc<Web>>) -> Result<Response, PageError> {
+pub(super) async fn list(
+    State(web): State<Arc<Web>>,
+    Query(Wanted { tag }): Query<Wanted>,
+) -> Result<Response, PageError> {
     let mut tx = web.engine.store.read().await?;
+    let found = match &tag {
+        Some(tag) => tags::latest(&mut tx, tag, MOST).await?,
+        None => messages::latest(&mut tx, MOST).await?,
+    };
     let mut lines = vec![];
-    for message in messages::latest(&mut tx, MOST).await? {
+    for message in found {
         lines.push(line(&mut tx, message).await?);
     }
     let full = lines.len() as i64 == MOST;
-    let values = json!({ "root": "", "here": "messages", "lines": lines, "full": full, "most": MOST });
+    let values = json!({ "root": "", "here": "messages", "lines": lines, "full": full, "most": MOST, "tag": tag });
     Ok(page::page(StatusCode::OK, "mails.html", values))
 }
 
@@ -90,6 +106,7 @@ pub(super) async fn one(State(web): State<Arc<Web>>, Path(id): Path<String>) -> 
         "guard": told.guard,
         "ruleset": told.ruleset,
         "rule": told.rule,
+        "also": told.also.iter().map(Also::told).collect::<Vec<_>>(),
         "score": told.score,
         "signals": told.signals,
         "rules": told.rules,
@@ -107,6 +124,7 @@ async fn line(tx: &mut Tx, message: MessageRow) -> Result<Line, PageError> {
         Some(run) => Some(runs::get(tx, run).await?.name),
         None => None,
     };
+    let tags = tags::of_message(tx, message.id).await?;
     let waits = message.error.map(|error| format!("tried {} times: {error}", message.attempts));
     Ok(Line {
         id: message.id.to_string(),
@@ -120,5 +138,6 @@ async fn line(tx: &mut Tx, message: MessageRow) -> Result<Line, PageError> {
         duplicate: message.duplicate_of.is_some(),
         known_documents: message.documents_of.is_some(),
         disposition: message.disposition,
+        tags,
     })
 }

@@ -8,8 +8,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{Sender, UnboundedReceiver};
 use tokio::task::JoinHandle;
 
+use super::mark;
 use super::message::Settled;
-use super::poll::after_quarantine;
 use super::read::{Reader, Taken};
 use super::window::{self, Window, size_of};
 use super::{Intake, IntakeError};
@@ -221,14 +221,13 @@ impl<'a> Fetching<'a> {
         let (here, elsewhere): (Vec<_>, Vec<_>) = settled.into_iter().partition(is_here);
         // Those of a rebuilt folder are on no server.
         self.flagged.extend(elsewhere.iter().map(|one| one.id));
-        let (quarantined, others): (Vec<_>, Vec<_>) = here.into_iter().partition(|one| one.is_quarantined);
-        for (after, settled) in [(&self.config.after, others), (after_quarantine(self.config), quarantined)] {
-            if settled.is_empty() || self.refused.is_some() {
+        for (after, settled) in mark::by_after(self.config, here, |one| one.mark.clone()) {
+            if self.refused.is_some() {
                 continue;
             }
             let uids = settled.iter().map(|one| one.delivery.uid.clone()).collect();
             self.marking.extend(settled.into_iter().map(|one| (one.delivery.uid, one.id)));
-            self.flow.order(Order::Mark { uids, after: after.clone() }).await?;
+            self.flow.order(Order::Mark { uids, after }).await?;
         }
         Ok(())
     }

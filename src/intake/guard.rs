@@ -2,6 +2,7 @@
 
 use crate::domain::ids::NoticeId;
 use crate::domain::message::{Automatic, Message};
+use crate::domain::person::same_base;
 use crate::domain::verdict::{Decision, Severity, Verdict};
 use crate::engine::notice::header_message_id;
 
@@ -57,15 +58,6 @@ fn tagged(address: &str, own_address: &str) -> Option<String> {
     let id = tag.strip_prefix("c-").or_else(|| tag.strip_prefix("C-"))?.parse().ok()?;
     (base.eq_ignore_ascii_case(own_local) && domain.eq_ignore_ascii_case(own_domain))
         .then(|| header_message_id(NoticeId(id), Some(own_address)))
-}
-
-/// Whether both are the same address but for a plus tag.
-fn same_base(address: &str, own_address: &str) -> bool {
-    let base = |address: &str| {
-        let (local, domain) = address.rsplit_once('@')?;
-        Some(format!("{}@{domain}", local.split('+').next()?).to_lowercase())
-    };
-    base(address).is_some_and(|address| Some(address) == base(own_address))
 }
 
 #[cfg(test)]

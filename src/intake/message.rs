@@ -7,8 +7,9 @@ use chrono::{DateTime, Utc};
 use tracing::info;
 
 use super::case::{Case, Known};
+use super::mark::Mark;
 use super::read::Taken;
-use super::{Intake, IntakeError};
+use super::{Intake, IntakeError, also};
 use crate::blob::Unsynced;
 use crate::config::sections::Mailbox;
 use crate::domain::crash;
@@ -16,21 +17,27 @@ use crate::domain::event::Event;
 use crate::domain::ids::{Delivery, MessageId};
 use crate::domain::verdict::Decision;
 use crate::store::messages::{self, Decided, MessageRow};
+use crate::store::renumbered::EarlierRow;
 use crate::store::{Tx, earlier, events};
 
 /// A message that has its verdict.
 pub(super) struct Settled {
     pub id: MessageId,
     pub delivery: Delivery,
-    /// For what is done with it on the server: as it was when it had another number.
-    pub is_quarantined: bool,
+    /// As it was when it had another number.
+    pub mark: Mark,
     pub decision: Decision,
 }
 
 impl Settled {
-    fn new(row: &MessageRow, decision: Decision, earlier: Option<&str>) -> Self {
-        let is_quarantined = earlier.unwrap_or(decision.verdict.name()) == "quarantine";
-        Self { id: row.id, delivery: delivery_of(row), is_quarantined, decision }
+    fn new(row: &MessageRow, decision: Decision, earlier: Option<&EarlierRow>) -> Self {
+        let (verdict, folder) = match earlier {
+            Some(earlier) => (earlier.verdict.as_deref(), earlier.move_to.as_deref()),
+            None => (None, decision.explanation.folder()),
+        };
+        let is_quarantined = verdict.unwrap_or(decision.verdict.name()) == "quarantine";
+        let mark = Mark { folder: folder.map(str::to_owned), is_quarantined };
+        Self { id: row.id, delivery: delivery_of(row), mark, decision }
     }
 }
 
@@ -102,8 +109,8 @@ impl Intake {
                     self.close(&mut tx, row, decision, *raw_sha256, *size_bytes).await?
                 }
                 Known::Renumbered { row, raw_sha256, size_bytes } => {
-                    let (decision, verdict) = self.stand_for(&mut tx, row, raw_sha256, *size_bytes).await?;
-                    had = verdict;
+                    let (decision, earlier) = self.stand_for(&mut tx, row, raw_sha256, *size_bytes).await?;
+                    had = Some(earlier);
                     decision
                 }
                 Known::Mail(case) => {
@@ -118,7 +125,7 @@ impl Intake {
                     self.write(&mut tx, case, decision).await?
                 }
             };
-            settled.push(Settled::new(case.row(), done, had.as_deref()));
+            settled.push(Settled::new(case.row(), done, had.as_ref()));
         }
         messages::mark_flagged(&mut tx, flagged, self.engine.clock.now()).await?;
         tx.commit().await?;
@@ -211,7 +218,7 @@ pub(super) fn screened(row: &MessageRow, decision: &Decision, at: DateTime<Utc>)
     if let Some(ruleset) = &decision.explanation.ruleset {
         event = event.with("ruleset", ruleset.as_str());
     }
-    event
+    also::tell(event, &decision.explanation)
 }
 
 /// Two processes had the message in hand, because one of them had lost the mailbox's lease.

@@ -1,5 +1,6 @@
 //! The way in: listed, fetched, filed, parsed, guarded, screened, committed, and only then flagged on the server.
 
+mod also;
 mod breaker;
 mod case;
 mod fetching;
@@ -9,6 +10,7 @@ mod hold;
 mod inject;
 mod ledger;
 mod listing;
+mod mark;
 mod message;
 mod outcome;
 mod poll;

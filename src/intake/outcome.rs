@@ -19,6 +19,9 @@ use crate::store::{Tx, events, notices};
 /// Answers by template to one address within a day; more would be a loop or a flood.
 const MAX_REPLIES_A_DAY: i64 = 3;
 
+/// Why nothing else is done for a rule whose verdict cannot be carried out. Whoever releases the message gets it done.
+const NO_VERDICT: &str = "the verdict could not be carried out";
+
 /// A verdict as it was carried out.
 pub(super) struct Carried {
     pub decision: Decision,
@@ -52,6 +55,7 @@ impl Intake {
                 Err(IntakeError::Engine(EngineError::Input(why))) => {
                     decision.reason = format!("rule wanted to start {workflow}, but {why}");
                     decision.verdict = Verdict::Quarantine { severity: Severity::High };
+                    decision.explanation.also.iter_mut().for_each(|also| also.not_done = Some(NO_VERDICT.into()));
                 }
                 Err(other) => return Err(other),
             },
@@ -62,6 +66,7 @@ impl Intake {
             }
             Verdict::Ignore | Verdict::Quarantine { .. } => {}
         }
+        self.carry_out_also(tx, case, &mut decision, run_id).await?;
         Ok(Carried { decision, run_id, wait_id, joined })
     }
 

@@ -8,11 +8,12 @@ use tokio::sync::mpsc::{Receiver, UnboundedSender, channel, unbounded_channel};
 use tracing::warn;
 
 use super::fetching::Fetching;
+use super::mark::{self, Mark};
 use super::message::{Settled, delivery_of};
 use super::read::Taken;
 use super::window::Window;
 use super::{Intake, IntakeError};
-use crate::config::sections::{After, Mailbox as MailboxConfig};
+use crate::config::sections::Mailbox as MailboxConfig;
 use crate::domain::crash;
 use crate::domain::ids::MessageId;
 use crate::domain::verdict::{Decision, Severity, Verdict};
@@ -164,24 +165,22 @@ impl Intake {
         let rows = messages::unflagged(&mut tx, &config.name, 1000).await?;
         drop(tx);
         let here = i64::from(mailbox.uid_validity());
-        let is_quarantined = |row: &&MessageRow| {
-            row.earlier_verdict.as_ref().or(row.verdict.as_ref()).is_some_and(|verdict| verdict == "quarantine")
+        let count = rows.len();
+        let mark = |row: &MessageRow| {
+            let verdict = row.earlier_verdict.as_ref().or(row.verdict.as_ref());
+            Mark { folder: row.move_to.clone(), is_quarantined: verdict.is_some_and(|verdict| verdict == "quarantine") }
         };
-        let (quarantined, others): (Vec<_>, Vec<_>) = rows.iter().partition(is_quarantined);
-        for (after, rows) in [(&config.after, others), (after_quarantine(config), quarantined)] {
-            if rows.is_empty() {
-                continue;
-            }
+        for (after, rows) in mark::by_after(config, rows, mark) {
             // Injected messages and those of a rebuilt folder are on no server.
             let uids: Vec<String> =
                 rows.iter().filter(|row| row.uid_validity == here).map(|row| row.uid.clone()).collect();
             if !uids.is_empty() {
-                mailbox.mark(&uids, after).await?;
+                mailbox.mark(&uids, &after).await?;
             }
             crash::point("intake.flagged");
             self.note_flagged(&rows.iter().map(|row| row.id).collect::<Vec<_>>()).await?;
         }
-        Ok(rows.len())
+        Ok(count)
     }
 
     async fn note_flagged(&self, ids: &[MessageId]) -> Result<usize, IntakeError> {
@@ -192,11 +191,6 @@ impl Intake {
         }
         Ok(ids.len())
     }
-}
-
-/// What is done on the server with quarantined messages.
-pub(super) fn after_quarantine(config: &MailboxConfig) -> &After {
-    config.after_quarantine.as_ref().unwrap_or(&config.after)
 }
 
 /// How many messages come before one that repeats an earlier of them: that one has to see what became of the first.

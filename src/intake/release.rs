@@ -7,7 +7,7 @@ use tracing::info;
 use super::case::{Case, Record, know};
 use super::message::delivery_of;
 use super::outcome::Carried;
-use super::{Intake, IntakeError, filing};
+use super::{Intake, IntakeError, also, filing};
 use crate::blob::BlobError;
 use crate::config::sections::Mailbox;
 use crate::domain::event::{Event, sha256_hex};
@@ -118,6 +118,7 @@ impl Intake {
             wait_id,
             duplicate_of: case.duplicate_of,
             documents_of: case.documents_of(),
+            move_to: explanation.folder(),
         };
         let disposition = Disposition::Released;
         let disposed = Disposed { id: row.id, disposition, by, reason, at, outcome: Some(outcome) };
@@ -139,7 +140,7 @@ impl Intake {
             event = event.with("ruleset", ruleset.as_str());
         }
         event.run = run_id;
-        let event = case.mark(event);
+        let event = also::tell(case.mark(event), explanation);
         Ok(events::append(tx, &event).await?)
     }
 

@@ -16,7 +16,7 @@ use crate::store::renumbered::{self, EarlierRow};
 use crate::store::{Tx, events};
 
 impl Intake {
-    /// Writes that a delivery stands for an earlier one, whose bytes it has; gives its verdict and that of the earlier one.
+    /// Writes that a delivery stands for an earlier one, whose bytes it has; gives its verdict and the earlier one.
     ///
     /// # Errors
     /// When another delivery stands for it meanwhile.
@@ -26,7 +26,7 @@ impl Intake {
         row: &MessageRow,
         raw_sha256: &str,
         size_bytes: u64,
-    ) -> Result<(Decision, Option<String>), IntakeError> {
+    ) -> Result<(Decision, EarlierRow), IntakeError> {
         let earlier = renumbered::lock_earlier(tx, &row.mailbox, row.uid_validity, raw_sha256).await?;
         let Some(earlier) = earlier else {
             return Err(IntakeError::Message("the earlier delivery of these bytes has its successor already".into()));
@@ -50,7 +50,7 @@ impl Intake {
             renumbered::stand_for(tx, row.id, &earlier).await?;
             events::append(tx, &screened(row, &decision, at)).await?;
         }
-        Ok((decision, earlier.verdict))
+        Ok((decision, earlier))
     }
 
     /// Tells that a folder was renumbered, in the commit that lists it anew; `listed`: how many rows that writes.

@@ -139,6 +139,9 @@ fn attach(mixed: MultiPart, files: &[File]) -> MultiPart {
     files.iter().fold(mixed, |mixed, file| {
         let name = one_line(&file.name);
         let name = if name.is_empty() { "attachment".to_owned() } else { name };
+        if let Some(mail) = as_mail(file) {
+            return mixed.singlepart(Attachment::new(name).body(mail, content_type_of_mail()));
+        }
         // Base64 whatever it is, so that the bytes arrive as they are: other encodings may change line ends.
         let bytes = match Body::new_with_encoding(file.bytes.clone(), ContentTransferEncoding::Base64) {
             Ok(body) => body,
@@ -146,6 +149,38 @@ fn attach(mixed: MultiPart, files: &[File]) -> MultiPart {
         };
         mixed.singlepart(Attachment::new(name).body(bytes, content_type(&file.content_type)))
     })
+}
+
+/// A whole mail as `message/rfc822`, which must not be encoded (RFC 2046, 5.2.1): only where nothing on its way has a reason
+/// to change it. Line ends of a mail are CRLF, however a Maildir keeps them. Any other mail goes as a file.
+fn as_mail(file: &File) -> Option<Body> {
+    if !file.content_type.eq_ignore_ascii_case(MAIL) {
+        return None;
+    }
+    let feeds = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count();
+    let bytes = match (file.bytes.contains(&b'\r'), feeds(&file.bytes)) {
+        (true, all) => {
+            let pairs = file.bytes.windows(2).filter(|pair| pair == b"\r\n").count();
+            let returns = file.bytes.iter().filter(|byte| **byte == b'\r').count();
+            (pairs == all && pairs == returns).then(|| file.bytes.clone())?
+        }
+        (false, 0) => file.bytes.clone(),
+        (false, _) => file.bytes.split(|byte| *byte == b'\n').collect::<Vec<_>>().join(&b"\r\n"[..]),
+    };
+    let is_plain = |line: &[u8]| line.len() <= MAX_LINE_BYTES && line.is_ascii() && !line.contains(&0);
+    if !bytes.split(|byte| *byte == b'\n').all(is_plain) {
+        return None;
+    }
+    Some(Body::dangerous_pre_encoded(bytes, ContentTransferEncoding::SevenBit))
+}
+
+const MAIL: &str = "message/rfc822";
+
+/// Longest line, without its LF (RFC 5322, 2.1.1).
+const MAX_LINE_BYTES: usize = 999;
+
+fn content_type_of_mail() -> ContentType {
+    ContentType::parse(MAIL).unwrap_or(ContentType::TEXT_PLAIN)
 }
 
 /// The type as declared, where it is one; `message/*` and `multipart/*` may not be base64 (RFC 2045, 6.4).

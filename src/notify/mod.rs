@@ -60,6 +60,8 @@ pub enum Auto {
     Generated,
     /// In answer to a mail.
     Replied,
+    /// Passing on a mail of others; an extension that RFC 3834, 5.2 leaves room for.
+    Forwarded,
 }
 
 impl Auto {
@@ -67,6 +69,7 @@ impl Auto {
         match self {
             Self::Generated => "auto-generated",
             Self::Replied => "auto-replied",
+            Self::Forwarded => "auto-forwarded",
         }
     }
 }

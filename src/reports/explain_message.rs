@@ -2,6 +2,7 @@
 
 use super::picture::MessagePicture;
 use super::text;
+use crate::domain::also::Also;
 use crate::domain::ids::MessageId;
 use crate::domain::message::Message;
 use crate::domain::verdict::{ConditionTrace, Decision, Explanation, RuleTrace, Verdict};
@@ -21,7 +22,14 @@ pub fn explain(picture: &MessagePicture) -> String {
     let reason = row.reason.as_deref().map(text::sentence).unwrap_or_default();
     let what = if row.disposition.is_some() { "It was put in quarantine" } else { verdict_in_words(verdict) };
     told.push_str(&format!("{what}: {reason}\n"));
+    told.push_str(&also_done(row.explanation.as_ref().map(|explanation| &*explanation.also).unwrap_or_default()));
     told.push_str(&disposed(row));
+    told.extend(
+        picture.also_at_release.iter().map(|also| format!("At its release, also: {}.\n", text::one_line(also))),
+    );
+    if !picture.tags.is_empty() {
+        told.push_str(&format!("Its tags: {}.\n", picture.tags.join(", ")));
+    }
     if let Some(run) = &picture.run {
         let did = if row.released_as.as_ref().unwrap_or(verdict) == "start" { "It started" } else { "It belongs to" };
         told.push_str(&format!(
@@ -61,7 +69,13 @@ pub fn foretell(message: &Message, mailbox: &str, decision: &Decision) -> String
     };
     let mut told = format!("The message \"{subject}\"{from}, as mail to mailbox {mailbox} now. Nothing was done.\n");
     told.push_str(&format!("{what}: {}\n", text::sentence(reason)));
+    told.extend(explanation.also.iter().map(|also| format!("Also: {}.\n", text::one_line(&also.deed.to_string()))));
     told + &why(explanation, None)
+}
+
+/// What happened besides its verdict.
+fn also_done(also: &[Also]) -> String {
+    also.iter().map(|also| format!("Also: {}.\n", text::one_line(&also.told()))).collect()
 }
 
 /// What of it came before.

@@ -12,7 +12,7 @@ use crate::domain::ids::{MessageId, RunId};
 use crate::domain::run::RunStatus;
 use crate::domain::verdict::Disposition;
 use crate::store::reports::ReportRow;
-use crate::store::{StoreError, Tx, reports, runs};
+use crate::store::{StoreError, Tx, reports, runs, tags};
 
 /// One message in the report. Its JSON keys, and the CSV columns of the same names, are stable.
 #[derive(Debug, Clone, Serialize)]
@@ -41,24 +41,32 @@ pub struct Line {
     pub duplicate_of: Option<MessageId>,
     /// The first message that brought one of its documents.
     pub documents_of: Option<MessageId>,
+    /// Words that rules keep it under.
+    pub tags: Vec<String>,
 }
 
-/// Messages that came since an instant, oldest first; only those whose run has a status, when given.
+/// Messages that came since an instant, oldest first; only those whose run has a status, and those with a tag, when given.
 pub async fn load(
     tx: &mut Tx,
     since: Option<DateTime<Utc>>,
     status: Option<RunStatus>,
+    tag: Option<&str>,
 ) -> Result<Vec<Line>, StoreError> {
     let open = reports::open_waits(tx).await?;
+    let mut tagged = tags::since(tx, since).await?;
     let mut lines = vec![];
     for row in reports::messages_since(tx, since, status).await? {
+        let tags = tagged.remove(&row.id).unwrap_or_default();
+        if tag.is_some_and(|wanted| !tags.iter().any(|tag| tag == wanted)) {
+            continue;
+        }
         let waiting = match row.run_id {
             Some(id) if row.run_status.is_some_and(|status| !status.is_final()) => {
                 waiting(&runs::get(tx, id).await?, &open)
             }
             _ => None,
         };
-        let mut line = line(row);
+        let mut line = line(row, tags);
         if let Some(waiting) = waiting {
             line.waiting_on = waiting.on;
             line.waiting_for = Some(waiting.what);
@@ -68,7 +76,7 @@ pub async fn load(
     Ok(lines)
 }
 
-fn line(row: ReportRow) -> Line {
+fn line(row: ReportRow, tags: Vec<String>) -> Line {
     let failure = row.run_failure.map(|failure| failure.0);
     Line {
         message_id: row.id,
@@ -90,6 +98,7 @@ fn line(row: ReportRow) -> Line {
         disposition: row.disposition,
         duplicate_of: row.duplicate_of,
         documents_of: row.documents_of,
+        tags,
     }
 }
 
@@ -135,7 +144,7 @@ pub fn table(lines: &[Line], width: Option<u16>) -> String {
     format!("{table}\n{messages}{by_verdict}\n{of_runs}{by_status}\n")
 }
 
-/// `quarantine, known documents, released`
+/// `quarantine, known documents, released #contract`
 fn verdict(line: &Line) -> String {
     let repeat = match (line.duplicate_of, line.documents_of) {
         (Some(_), _) => Some("duplicate"),
@@ -145,7 +154,8 @@ fn verdict(line: &Line) -> String {
     let verdict = line.verdict.as_deref().unwrap_or("in flight");
     let told: Vec<&str> =
         [Some(verdict), repeat, line.disposition.map(Disposition::as_str)].into_iter().flatten().collect();
-    told.join(", ")
+    let tags = line.tags.iter().map(|tag| format!(" #{tag}"));
+    told.join(", ") + &tags.collect::<String>()
 }
 
 fn where_it_is(line: &Line) -> String {
@@ -189,6 +199,7 @@ pub fn csv(lines: &[Line]) -> String {
         "disposition",
         "duplicate_of",
         "documents_of",
+        "tags",
     ];
     let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
     let cells: Vec<Vec<String>> = lines
@@ -215,6 +226,7 @@ pub fn csv(lines: &[Line]) -> String {
                 line.disposition.map(|disposition| disposition.to_string()).unwrap_or_default(),
                 line.duplicate_of.map(|id| id.to_string()).unwrap_or_default(),
                 line.documents_of.map(|id| id.to_string()).unwrap_or_default(),
+                line.tags.join("; "),
             ]
         })
         .collect();

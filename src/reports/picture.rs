@@ -1,5 +1,7 @@
 //! Everything that the database knows about one run or one message, read in one transaction.
 
+use serde_json::Value;
+
 use crate::blob::{BlobError, Entry};
 use crate::domain::event::Event;
 use crate::domain::message::Message;
@@ -11,7 +13,7 @@ use crate::store::notices::NoticeRow;
 use crate::store::runs::RunRow;
 use crate::store::steps::StepRow;
 use crate::store::waits::WaitRow;
-use crate::store::{StoreError, Tx, answers, events, messages, notices, reports, runs, steps, waits, workflows};
+use crate::store::{StoreError, Tx, answers, events, messages, notices, reports, runs, steps, tags, waits, workflows};
 
 /// A run with all that belongs to it.
 #[derive(Debug)]
@@ -76,6 +78,10 @@ pub struct MessagePicture {
     pub answers: Vec<AnswerRow>,
     /// The first delivery of the same mail.
     pub original: Option<MessageRow>,
+    /// Words that it is kept under.
+    pub tags: Vec<String>,
+    /// What else its release did.
+    pub also_at_release: Vec<String>,
 }
 
 impl MessagePicture {
@@ -95,6 +101,14 @@ impl MessagePicture {
         said.retain(|answer| answer.message_id == Some(row.id));
         let mail = reports::facts(tx, row.id).await?;
         let parts = messages::parts(tx, row.id).await?;
-        Ok(Self { row, mail, parts, run, answers: said, original })
+        let tags = tags::of_message(tx, row.id).await?;
+        let told = match row.released_as {
+            Some(_) => events::of_message(tx, row.id).await?,
+            None => vec![],
+        };
+        let released = told.iter().filter(|event| event.kind == "message.released");
+        let also = released.filter_map(|event| event.data.get("also").and_then(Value::as_array)).flatten();
+        let also_at_release = also.filter_map(Value::as_str).map(str::to_owned).collect();
+        Ok(Self { row, mail, parts, run, answers: said, original, tags, also_at_release })
     }
 }

@@ -8,12 +8,14 @@ use toml::de::DeTable;
 
 use super::Known;
 use super::action::{self, Action, OnError};
+use super::also;
 use super::conditions::{Condition, Registry, Workshop};
 use super::lists::{self, List};
 use super::read::{Entry, Fault, entries, integer, table, tables, texts, words};
 use super::seen::Banks;
 use super::trial::{self, Trial};
 use crate::config::diagnostic::Diagnostic;
+use crate::domain::also::Deed;
 use crate::domain::verdict::Severity;
 
 /// A rule file, ready to screen with.
@@ -72,6 +74,7 @@ pub(super) struct Rule {
     pub at: String,
     pub clauses: Clauses,
     pub action: Action,
+    pub also: Vec<Deed>,
     pub on_error: OnError,
 }
 
@@ -79,6 +82,7 @@ pub(super) struct Rule {
 pub(super) struct Default {
     pub span: Range<usize>,
     pub action: Action,
+    pub also: Vec<Deed>,
 }
 
 /// What compiling a file needs from the rest of the set.
@@ -104,7 +108,7 @@ pub(super) fn compile(path: &Path, source: &str, context: &mut Context<'_>) -> R
 }
 
 pub(super) const FILE_KEYS: [&str; 6] = ["mailboxes", "lists", "signal", "rule", "default", "test"];
-pub(super) const RULE_KEYS: [&str; 4] = ["name", "unless", "on_error", "test"];
+pub(super) const RULE_KEYS: [&str; 5] = ["name", "unless", "also", "on_error", "test"];
 
 struct Compiler<'a, 'c> {
     path: &'a Path,
@@ -206,7 +210,7 @@ impl Compiler<'_, '_> {
         let before = self.faults.len();
         let (mut name, mut clauses) = (None, Clauses::default());
         let mut on_error = OnError::Quarantine { reason: None, severity: Severity::Medium };
-        let (mut acting, mut tests) = (vec![], vec![]);
+        let (mut acting, mut tests, mut also) = (vec![], vec![], vec![]);
         let more: Vec<&str> = RULE_KEYS.into_iter().chain(action::KEYS).collect();
         for entry in keys {
             match entry.key {
@@ -216,6 +220,7 @@ impl Compiler<'_, '_> {
                     on_error = self.keep(read).unwrap_or(on_error);
                 }
                 "test" => tests = self.keep(tables(entry.value)).unwrap_or_default(),
+                "also" => also = self.keep(also::read(&entry, self.context.known)).unwrap_or_default(),
                 key if action::KEYS.contains(&key) => acting.push(entry),
                 _ => self.clause(&entry, &mut clauses, false, &more),
             }
@@ -235,14 +240,15 @@ impl Compiler<'_, '_> {
             trials.extend(self.keep(read));
         }
         let at = self.place(span.start);
-        let rule = Rule { name: name?, at, span, clauses, action: action?, on_error };
+        let rule = Rule { name: name?, at, span, clauses, action: action?, also, on_error };
         (self.faults.len() == before).then_some(rule)
     }
 
     fn default(&mut self, span: Range<usize>, keys: Vec<Entry<'_>>) -> Option<Default> {
-        let mut acting = vec![];
+        let (mut acting, mut also) = (vec![], vec![]);
         for entry in keys {
             match entry.key {
+                "also" => also = self.keep(also::read(&entry, self.context.known)).unwrap_or_default(),
                 "ignore" | "resume" => {
                     let mend = "quarantine what no rule speaks for; ignore only what a rule describes";
                     let what = format!("the default never is {}", entry.key);
@@ -250,11 +256,14 @@ impl Compiler<'_, '_> {
                     return None;
                 }
                 key if action::KEYS.contains(&key) => acting.push(entry),
-                other => self.faults.push(Fault::unknown(entry.key_span(), "key", other, action::KEYS)),
+                other => {
+                    let known = action::KEYS.into_iter().chain(["also"]);
+                    self.faults.push(Fault::unknown(entry.key_span(), "key", other, known));
+                }
             }
         }
         let action = action::read(span.clone(), &acting, &[], self.context.known, false);
-        self.keep(action).map(|action| Default { span, action })
+        self.keep(action).map(|action| Default { span, action, also })
     }
 
     /// As `place`, counting on from the rule before: a file may have thousands.

@@ -10,6 +10,7 @@
 //! - A set that has a fault or a failing test is not given out.
 
 mod action;
+mod also;
 mod compile;
 mod conditions;
 mod expressions;
@@ -50,6 +51,12 @@ pub struct Known {
     pub workflows: Vec<String>,
     pub templates: Vec<String>,
     pub mailboxes: Vec<String>,
+    /// Addresses of mailboxes: nothing is forwarded there.
+    pub addresses: Vec<String>,
+    /// Folders that mail is read from.
+    pub folders: Vec<String>,
+    /// Users and `role:` names; none when nobody knows them before mail comes.
+    pub people: Option<Vec<String>>,
 }
 
 /// Largest rule file, in bytes.

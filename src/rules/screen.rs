@@ -11,6 +11,7 @@ use super::conditions::{Held, Look};
 use super::expressions::is_unknown;
 use super::facts::Facts;
 use super::seen::Seen;
+use crate::domain::also::Also;
 use crate::domain::expression;
 use crate::domain::verdict::{
     ConditionTrace, Decision, Explanation, PassedOver, RuleTrace, Severity, SignalHit, Verdict,
@@ -68,7 +69,10 @@ fn decide(rules: &RuleSet, facts: &Facts, whole: bool) -> Decision {
             }
         };
         let decided = match outcome {
-            Ok((verdict, reason)) => (verdict, reason.unwrap_or_else(|| format!("rule `{}` matched", rule.name))),
+            Ok((verdict, reason)) => {
+                told.also = rule.also.iter().cloned().map(Also::from).collect();
+                (verdict, reason.unwrap_or_else(|| format!("rule `{}` matched", rule.name)))
+            }
             Err(why) => {
                 let condition = "error".to_owned();
                 weighed.traces.push(ConditionTrace { condition, held: false, because: why.clone() });
@@ -97,7 +101,7 @@ fn decide(rules: &RuleSet, facts: &Facts, whole: bool) -> Decision {
 }
 
 /// No rule matched: the default of a file for this mailbox, else of a file for all, else quarantine.
-fn by_default(rules: &RuleSet, seen: &Seen<'_>, told: Explanation) -> Decision {
+fn by_default(rules: &RuleSet, seen: &Seen<'_>, mut told: Explanation) -> Decision {
     let quarantine = |severity| Verdict::Quarantine { severity };
     let defaults = || rules.covering(&seen.facts.mailbox).filter(|file| file.default.is_some());
     let chosen = defaults().find(|file| file.mailboxes.is_some()).or_else(|| defaults().next());
@@ -105,7 +109,10 @@ fn by_default(rules: &RuleSet, seen: &Seen<'_>, told: Explanation) -> Decision {
         return Decision::new(quarantine(Severity::Medium), "no rule matched, and there is no default", told);
     };
     match act(&default.action, seen, &[]) {
-        Ok((verdict, reason)) => Decision::new(verdict, reason.unwrap_or_else(|| "no rule matched".to_owned()), told),
+        Ok((verdict, reason)) => {
+            told.also = default.also.iter().cloned().map(Also::from).collect();
+            Decision::new(verdict, reason.unwrap_or_else(|| "no rule matched".to_owned()), told)
+        }
         Err(why) => {
             Decision::new(quarantine(Severity::Medium), format!("the default could not be worked out: {why}"), told)
         }

@@ -6,6 +6,7 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+mod also;
 mod arbitrary;
 mod explanations;
 mod faults;
@@ -23,6 +24,9 @@ fn load(rules: &str) -> Result<RuleSet, Vec<Diagnostic>> {
         workflows: vec!["ap-invoice".into(), "ap-order".into()],
         templates: vec!["reply-no-document".into()],
         mailboxes: vec!["ap".into(), "orders".into()],
+        addresses: vec!["ap@acme.example".into()],
+        folders: vec!["INBOX".into()],
+        people: Some(vec!["olivia".into(), "role:finance".into()]),
     };
     let set = RuleSet::compile(Path::new("."), vec![("rules/ap.toml".into(), rules.into())], &known)?;
     match set.failed_tests(&no_samples) {
@@ -357,6 +361,7 @@ fn the_shipped_rules_load_with_their_tests() {
         workflows: ["ap-invoice", "order-intake", "helpdesk-ticket", "claim-intake"].map(str::to_owned).to_vec(),
         templates: vec!["reply-no-document".into(), "reply-not-monitored".into()],
         mailboxes: ["ap", "orders", "support", "claims"].map(str::to_owned).to_vec(),
+        ..Known::default()
     };
     let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
     for directory in [rules.clone(), rules.join("examples")] {

@@ -2,9 +2,11 @@
 
 use std::ops::Range;
 
+use super::also;
 use super::read::{Entry, Fault, boolean, closed, integer, text, words};
 use super::sample::{self, Sample};
 use super::{Parse, RuleSet};
+use crate::domain::also::Deed;
 use crate::domain::verdict::{Decision, Severity, Verdict};
 
 /// One `[[test]]` or `[[rule.test]]`.
@@ -25,9 +27,12 @@ struct Expected {
     template: Option<String>,
     severity: Option<Severity>,
     score: Option<i64>,
+    /// Everything that happens besides, in any order.
+    also: Option<Vec<Deed>>,
 }
 
-pub(super) const KEYS: [&str; 8] = ["name", "matches", "rule", "expect", "workflow", "template", "severity", "score"];
+pub(super) const KEYS: [&str; 9] =
+    ["name", "matches", "rule", "expect", "workflow", "template", "severity", "score", "also"];
 pub(super) const VERDICTS: [&str; 5] = ["start", "resume", "ignore", "quarantine", "reply"];
 
 /// Reads a test; `of_rule` is the rule that it stands in.
@@ -61,6 +66,7 @@ pub(super) fn read(span: Range<usize>, keys: Vec<Entry<'_>>, of_rule: Option<&st
             "template" => expected.template = Some(own(words(node))?),
             "severity" => expected.severity = only(closed(node, "severity", Severity::ALL)?),
             "score" => expected.score = Some(integer(node)?),
+            "also" => expected.also = Some(sorted(also::read_expected(key)?)),
             _ if trial.sample.take(key)? => {}
             other => {
                 let known: Vec<&str> = KEYS.into_iter().chain(sample::KEYS).collect();
@@ -100,13 +106,14 @@ impl Trial {
 
 impl Expected {
     fn says_nothing(&self) -> bool {
-        let Self { rule, verdict, workflow, template, severity, score } = self;
+        let Self { rule, verdict, workflow, template, severity, score, also } = self;
         rule.is_none()
             && verdict.is_none()
             && workflow.is_none()
             && template.is_none()
             && severity.is_none()
             && score.is_none()
+            && also.is_none()
     }
 
     /// What was expected and did not come, in words.
@@ -129,13 +136,28 @@ impl Expected {
         let or_template = |t: &String| miss(Some(t) != template, format!("expected template `{t}`"));
         let or_severity = |s: Severity| miss(Some(s) != severity, format!("expected severity {s}"));
         let or_score = |s: i64| miss(s != decision.explanation.score, format!("expected score {s}"));
+        let or_also = |wanted: &Vec<Deed>| {
+            let found = sorted(decision.explanation.also.iter().map(|also| also.deed.clone()).collect());
+            miss(*wanted != found, format!("expected besides: {}, got: {}", listed(wanted), listed(&found)))
+        };
         by_rule
             .or_else(|| self.verdict.as_ref().and_then(or_verdict))
             .or_else(|| self.workflow.as_ref().and_then(or_workflow))
             .or_else(|| self.template.as_ref().and_then(or_template))
             .or_else(|| self.severity.and_then(or_severity))
             .or_else(|| self.score.and_then(or_score))
+            .or_else(|| self.also.as_ref().and_then(or_also))
     }
+}
+
+fn sorted(mut deeds: Vec<Deed>) -> Vec<Deed> {
+    deeds.sort();
+    deeds
+}
+
+fn listed(deeds: &[Deed]) -> String {
+    let told: Vec<_> = deeds.iter().map(ToString::to_string).collect();
+    if told.is_empty() { "nothing".to_owned() } else { told.join(", ") }
 }
 
 fn told(decision: &Decision, about: Option<&str>) -> String {

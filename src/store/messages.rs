@@ -57,6 +57,8 @@ row! {
         pub earlier_verdict: Option<String>,
         /// When retention removed its bytes.
         pub purged_at: Option<DateTime<Utc>>,
+        /// The folder that a rule has it moved to, once it is flagged.
+        pub move_to: Option<String>,
     }
 }
 
@@ -119,6 +121,7 @@ impl MessageRow {
             released_as: None,
             earlier_verdict: None,
             purged_at: None,
+            move_to: None,
         }
     }
 }
@@ -189,7 +192,8 @@ pub async fn decide(tx: &mut Tx, decided: &Decided<'_>) -> Result<bool, StoreErr
         tx,
         "update messages set state = 'decided', customer = $17, documents_of = $18, verdict = $1, reason = $2, explanation = $3, run_id = $4, wait_id = $5,
             duplicate_of = $6, decided_at = $7, raw_sha256 = $8, stable_sha256 = $9, header_message_id = $10,
-            from_address = $11, subject = $12, facts = $13, size_bytes = $14, severity = $15, error = null
+            from_address = $11, subject = $12, facts = $13, size_bytes = $14, severity = $15, move_to = $19,
+            error = null
          where id = $16 and state = 'listed'",
         decided.decision.verdict.name(),
         &decided.decision.reason,
@@ -208,7 +212,8 @@ pub async fn decide(tx: &mut Tx, decided: &Decided<'_>) -> Result<bool, StoreErr
         decided.decision.verdict.severity().map(Severity::as_str),
         decided.id.0,
         decided.customer,
-        decided.documents_of.map(|id| id.0)
+        decided.documents_of.map(|id| id.0),
+        decided.decision.explanation.folder()
     )?;
     Ok(changed == 1)
 }

@@ -31,6 +31,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/postgres/0004_identity.sql"),
         include_str!("../../migrations/sqlite/0004_identity.sql"),
     ),
+    (
+        5,
+        "also",
+        include_str!("../../migrations/postgres/0005_also.sql"),
+        include_str!("../../migrations/sqlite/0005_also.sql"),
+    ),
 ];
 
 impl Store {

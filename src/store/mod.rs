@@ -17,6 +17,7 @@ pub mod reports;
 pub mod retention;
 pub mod runs;
 pub mod steps;
+pub mod tags;
 pub mod tokens;
 pub mod waits;
 pub mod workflows;

@@ -57,6 +57,8 @@ pub struct Outcome<'a> {
     pub wait_id: Option<WaitId>,
     pub duplicate_of: Option<MessageId>,
     pub documents_of: Option<MessageId>,
+    /// The folder that it is moved to from where it was left, by the next poll.
+    pub move_to: Option<&'a str>,
 }
 
 /// Takes a message out of quarantine, once. False when it is not there, or somebody did so before.
@@ -77,7 +79,8 @@ pub async fn dispose(tx: &mut Tx, disposed: &Disposed<'_>) -> Result<bool, Store
             tx,
             "update messages set released_as = $1, run_id = $2, wait_id = $3, duplicate_of = $4, stable_sha256 = $5,
                 header_message_id = $6, from_address = $7, subject = $8, facts = $9, raw_sha256 = $10,
-                documents_of = $11
+                documents_of = $11, move_to = coalesce($13, move_to),
+                flagged_at = case when cast($13 as text) is null then flagged_at end
              where id = $12",
             outcome.verdict.name(),
             outcome.run_id.map(|id| id.0),
@@ -90,7 +93,8 @@ pub async fn dispose(tx: &mut Tx, disposed: &Disposed<'_>) -> Result<bool, Store
             Json(serde_json::to_value(message).unwrap_or(Value::Null)),
             message.raw_sha256.as_str(),
             outcome.documents_of.map(|id| id.0),
-            disposed.id.0
+            disposed.id.0,
+            outcome.move_to
         )?;
     }
     Ok(changed == 1)

@@ -16,6 +16,7 @@ row! {
         pub from_address: Option<String>,
         pub subject: Option<String>,
         pub header_message_id: Option<String>,
+        pub move_to: Option<String>,
     }
 }
 
@@ -54,12 +55,14 @@ pub async fn lock_earlier(
 pub async fn stand_for(tx: &mut Tx, id: MessageId, earlier: &EarlierRow) -> Result<(), StoreError> {
     execute!(
         tx,
-        "update messages set earlier_verdict = $1, from_address = $2, subject = $3, header_message_id = $4 where id = $5",
+        "update messages set earlier_verdict = $1, from_address = $2, subject = $3, header_message_id = $4, move_to = $6
+         where id = $5",
         earlier.verdict.as_deref(),
         earlier.from_address.as_deref(),
         earlier.subject.as_deref(),
         earlier.header_message_id.as_deref(),
-        id.0
+        id.0,
+        earlier.move_to.as_deref()
     )?;
     Ok(())
 }

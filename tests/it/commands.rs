@@ -72,8 +72,9 @@ async fn a_run_that_nobody_answered_says_why_it_failed() {
     let desk = Desk::waiting().await;
     desk.pass(15).await;
     insta::assert_snapshot!("explain_failed_run", masked(&desk.explain("AP-000001").await));
-    let report =
-        desk.done(Command::Report { format: Format::Table, since: None, status: Some(RunStatus::Failed) }).await;
+    let report = desk
+        .done(Command::Report { format: Format::Table, since: None, status: Some(RunStatus::Failed), tag: None })
+        .await;
     assert!(report.contains("approval_expired") && report.contains("1 run: 1 failed"), "{report}");
 }
 
@@ -150,7 +151,7 @@ async fn a_report_counts_what_came_and_is_safe_in_a_spreadsheet() {
     desk.clock.advance(TimeDelta::hours(3));
     desk.inject("news.eml", NEWSLETTER).await;
     desk.inject("stranger.eml", STRANGER).await;
-    let report = |format, since| Command::Report { format, since, status: None };
+    let report = |format, since| Command::Report { format, since, status: None, tag: None };
     insta::assert_snapshot!("report_table", masked(&desk.done(report(Format::Table, None)).await));
     let csv = desk.done(report(Format::Csv, None)).await;
     assert_eq!(csv.matches("\r\n").count(), 4);

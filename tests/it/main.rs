@@ -1,6 +1,7 @@
 //! The integration tests: the whole product and its real servers, in one binary so that it is linked once.
 //! Servers are started by `tests/run`; see `rig.rs`.
 
+mod also;
 mod ap_invoice;
 mod app;
 mod aws;

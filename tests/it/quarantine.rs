@@ -185,7 +185,8 @@ async fn what_is_discarded_is_out_for_good_and_keeps_its_bytes() {
     let said = |command| cli::tell(command, &context, None);
     let explained = said(Command::Explain { id: id.clone() }).await.unwrap().text;
     assert!(explained.contains("frank discarded it on 2026-03-02 09:00 UTC: phishing.\n"), "{explained}");
-    let report = said(Command::Report { format: Format::Table, since: None, status: None }).await.unwrap().text;
+    let report =
+        said(Command::Report { format: Format::Table, since: None, status: None, tag: None }).await.unwrap().text;
     assert!(report.contains("quarantine, discarded"), "{report}");
     app.finish().await;
 }

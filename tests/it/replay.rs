@@ -262,6 +262,7 @@ async fn the_past_is_read_in_pages_and_releases_by_themselves() {
             wait_id: None,
             duplicate_of: None,
             documents_of: None,
+            move_to: None,
         };
         let disposition = Disposition::Released;
         let disposed =

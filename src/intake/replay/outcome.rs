@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::domain::also::Deed;
 use crate::domain::verdict::{Decision, Explanation, Severity, Verdict};
 use crate::store::past::PastRow;
 
@@ -18,6 +19,9 @@ pub struct Outcome {
     /// Of a quarantine; none when the record does not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub severity: Option<Severity>,
+    /// What happens besides.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<Deed>,
     /// None: the default.
     pub rule: Option<String>,
 }
@@ -32,14 +36,16 @@ impl Outcome {
         }
         let severity = decision.verdict.severity();
         let rule = decision.explanation.rule.clone();
-        Self { verdict: decision.verdict.name().to_owned(), workflow, template, severity, rule }
+        let also = deeds(&decision.explanation);
+        Self { verdict: decision.verdict.name().to_owned(), workflow, template, severity, also, rule }
     }
 
     pub fn recorded(row: &PastRow, explanation: &Explanation) -> Self {
         let verdict = row.verdict.clone().unwrap_or_default();
         // A release may have started a run since; that is not what the rules said.
         let workflow = row.workflow.clone().filter(|_| verdict == "start");
-        Self { verdict, workflow, template: None, severity: row.severity, rule: explanation.rule.clone() }
+        let (also, rule) = (deeds(explanation), explanation.rule.clone());
+        Self { verdict, workflow, template: None, severity: row.severity, also, rule }
     }
 
     /// Whether the same becomes of the message. What the record does not tell is no difference.
@@ -48,16 +54,20 @@ impl Outcome {
             one.is_none() || other.is_none() || one == other
         }
         self.verdict == other.verdict
+            && self.also == other.also
             && agree(&self.workflow, &other.workflow)
             && agree(&self.template, &other.template)
             && agree(&self.severity, &other.severity)
     }
 
-    /// `start ap-invoice`, `quarantine (high)`.
+    /// `start ap-invoice`, `quarantine (high), tag contract`.
     pub fn told(&self) -> String {
         let severity = self.severity.map(|severity| format!(" ({severity})"));
         let named = self.workflow.iter().chain(&self.template).map(|name| format!(" {name}"));
-        format!("{}{}{}", self.verdict, named.collect::<String>(), severity.unwrap_or_default())
+        let also = self.also.iter().map(|deed| format!(", {deed}"));
+        let (named, severity, also) =
+            (named.collect::<String>(), severity.unwrap_or_default(), also.collect::<String>());
+        format!("{}{named}{severity}{also}", self.verdict)
     }
 
     /// The rule in words.
@@ -66,13 +76,20 @@ impl Outcome {
     }
 }
 
+/// What the rule wanted besides, done or not, in one order.
+fn deeds(explanation: &Explanation) -> Vec<Deed> {
+    let mut deeds: Vec<Deed> = explanation.also.iter().map(|also| also.deed.clone()).collect();
+    deeds.sort();
+    deeds
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn outcome(verdict: &str, workflow: Option<&str>, severity: Option<Severity>) -> Outcome {
         let (verdict, workflow) = (verdict.to_owned(), workflow.map(str::to_owned));
-        Outcome { verdict, workflow, template: None, severity, rule: None }
+        Outcome { verdict, workflow, template: None, severity, also: vec![], rule: None }
     }
 
     #[test]

@@ -122,7 +122,7 @@ fn attachments_arrive_byte_for_byte_with_their_names() {
     let files = [
         ("Rechnung Größe 4711.pdf", "application/pdf", bytes.clone(), "application/pdf"),
         ("a \"b\".csv", "text/csv; charset=utf-8", b"a\nb\r\nc\rd".to_vec(), "text/csv"),
-        ("was.eml", "message/rfc822", b"From: x\n\ny".to_vec(), "application/octet-stream"),
+        ("was.eml", "message/rfc822", b"From: x\n\r\ny".to_vec(), "application/octet-stream"),
         ("", "nonsense", vec![], "application/octet-stream"),
     ];
     for html in [None, Some("<p>x</p>".to_owned())] {
@@ -178,4 +178,24 @@ fn the_address_of_a_configuration_file_is_read_with_or_without_a_name() {
     assert_eq!(address("Countersign <AP@Acme.Example>").unwrap(), Address::named("Countersign", "AP@acme.example"));
     assert_eq!(address("ap@acme.example").unwrap(), Address::new("ap@acme.example"));
     assert_eq!(address("nobody").unwrap_err().to_string(), "address: `nobody` is no mail address");
+}
+
+#[test]
+fn a_whole_mail_goes_as_one_byte_for_byte_and_as_a_file_where_that_could_change_it() {
+    let check = |raw: &[u8], expected: Option<&[u8]>| {
+        let mail = File { name: "message.eml".into(), content_type: "message/rfc822".into(), bytes: raw.to_vec() };
+        let composed = composed(|outgoing| outgoing.attachments = vec![mail]);
+        assert_eq!(composed.contains("Content-Type: message/rfc822\r\n"), expected.is_some(), "{composed}");
+        match expected {
+            Some(bytes) => assert!(composed.contains(&format!("\r\n\r\n{}\r\n--", String::from_utf8_lossy(bytes)))),
+            None => parsed(&composed, |mail| assert_eq!(mail.attachments().next().unwrap().contents(), raw)),
+        }
+    };
+    let mail = b"Subject: x\r\n\r\nHello\r\n.\r\n  \r\n\r\n";
+    check(mail, Some(mail));
+    check(b"Subject: x\n\nas a Maildir keeps it\n", Some(b"Subject: x\r\n\r\nas a Maildir keeps it\r\n"));
+    check("Subject: x\r\n\r\nf\u{fc}r\r\n".as_bytes(), None);
+    check(b"Subject: x\r\n\r\na lone \r and\r\n", None);
+    check(b"Subject: x\r\n\r\none\ntwo\r\n", None);
+    check(&[b"Subject: x\r\n\r\n".to_vec(), vec![b'a'; 1200]].concat(), None);
 }

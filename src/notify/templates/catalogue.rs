@@ -21,6 +21,8 @@ pub(super) const KNOWN: &[Known] = &[
     Known { name: "request-info", sample: request_info, optional: &["subject", "missing", "note"] },
     Known { name: "request-info-reminder", sample: request_info_reminder, optional: &["subject", "missing", "note"] },
     Known { name: "notify", sample: notify, optional: &["text", "facts"] },
+    Known { name: "rule-note", sample: rule_note, optional: RULE_NOTE_OPTIONAL },
+    Known { name: "forward", sample: rule_note, optional: RULE_NOTE_OPTIONAL },
     Known { name: "late-answer", sample: late_answer, optional: &["decided_by", "when"] },
     Known { name: "ambiguous-answer", sample: ambiguous_answer, optional: &["said"] },
     Known { name: "not-counted", sample: not_counted, optional: &[] },
@@ -30,6 +32,8 @@ pub(super) const KNOWN: &[Known] = &[
 
 const APPROVAL_OPTIONAL: &[&str] = &["facts", "documents", "due", "note", "checks"];
 const ESCALATION_OPTIONAL: &[&str] = &["facts", "documents", "due", "note", "checks", "instead_of", "undelivered"];
+
+const RULE_NOTE_OPTIONAL: &[&str] = &["title", "text", "facts", "subject", "from"];
 
 macro_rules! embedded {
     ($($file:literal),* $(,)?) => {
@@ -58,6 +62,10 @@ pub(super) const EMBEDDED: &[(&str, &str)] = embedded![
     "request-info-reminder.txt",
     "notify.html",
     "notify.txt",
+    "rule-note.html",
+    "rule-note.txt",
+    "forward.html",
+    "forward.txt",
     "late-answer.html",
     "late-answer.txt",
     "ambiguous-answer.html",
@@ -149,6 +157,26 @@ fn notify() -> Value {
         "title": "Invoice RE-2026-0417 was posted",
         "text": "The invoice was approved and posted to the ERP.\nNothing is left to do.",
         "facts": [{"label": "Approved by", "value": "Olivia Brandt"}, {"label": "Posting", "value": "5100004711"}],
+    })
+}
+
+fn rule_note() -> Value {
+    json!({
+        "title": "quarantine: Rahmenvertrag 2027",
+        "text": "a contract goes to a person",
+        "facts": [
+            {"label": "Subject", "value": "Rahmenvertrag 2027"},
+            {"label": "From", "value": "Nordwind Logistik GmbH <billing@nordwind.example>"},
+            {"label": "Mailbox", "value": "ap"},
+            {"label": "Received", "value": "Monday 16 November 2026, 09:12 UTC"},
+            {"label": "Verdict", "value": "quarantine"},
+            {"label": "Reason", "value": "a contract goes to a person"},
+            {"label": "Rule", "value": "contract"},
+        ],
+        "subject": "Rahmenvertrag 2027",
+        "from": "Nordwind Logistik GmbH <billing@nordwind.example>",
+        "verdict": "quarantine",
+        "reason": "a contract goes to a person",
     })
 }
 

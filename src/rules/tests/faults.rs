@@ -51,6 +51,25 @@ fn every_fault_is_told_with_its_line_and_its_mend() {
     refuse("[[test]]\nfrom = 'a@b.example'", 1, "expects nothing", "");
     refuse("[[test]]\nrule = 'nope'", 1, "no rule `nope`", "");
     refuse("[[test]]\nexpect = 'stat'", 2, "no verdict `stat`", "did you mean `start`?");
+    let also = |what: &str| rule(&format!("from = '*'\nalso = {what}"));
+    refuse(&also("{ forwrad = 'a@b.example' }"), 5, "no key `forwrad`", "did you mean `forward`?");
+    refuse(&also("{ forward = 'nowhere' }"), 5, "`nowhere` is no mail address", "local@domain");
+    refuse(&also("{ forward = 'AP+x@acme.example' }"), 5, "is an address of ours", "no mailbox here reads");
+    refuse(&also("{ move = 'inbox' }"), 5, "mail is read from folder inbox", "no mailbox reads");
+    refuse(&also("{ move = ['A', 'B'] }"), 5, "goes to one folder", "keep one");
+    refuse(&also("{ move = 'A//B' }"), 5, "`A//B` is no folder", "Filed/Contracts");
+    refuse(&also("{ tag = 'two words' }"), 5, "`two words` is no tag", "one word");
+    refuse(&also("{ notify = 'olvia' }"), 5, "no user `olvia`", "did you mean `olivia`?");
+    refuse(&also("{ notify = 'role:finanse' }"), 5, "no role `role:finanse`", "did you mean `role:finance`?");
+    refuse(
+        &also("{ notify = 'olivia', template = 'rule_note' }"),
+        5,
+        "no template for `notify` `rule_note`",
+        "`rule-note`?",
+    );
+    refuse(&also("{ tag = 't', template = 'notify' }"), 5, "`template` goes with `notify`", "remove");
+    refuse(&also("{ }"), 5, "says nothing", "forward");
+    refuse(&also("[]"), 5, "`also` is empty", "");
     let twice = rule("from = '*'").repeat(2);
     refuse(&twice, 5, "a rule at ap.toml:1 is named `r` too", "rename");
 }

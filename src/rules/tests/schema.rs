@@ -8,7 +8,7 @@ use crate::domain::document::Repeated;
 use crate::domain::verdict::Severity;
 use crate::rules::compile::{FILE_KEYS, RULE_KEYS};
 use crate::rules::language::LANGUAGES;
-use crate::rules::{action, sample, trial};
+use crate::rules::{action, also, sample, trial};
 
 #[test]
 fn the_shipped_schema_is_the_language() {
@@ -38,6 +38,7 @@ fn the_shipped_rules_name_the_schema_and_keep_to_it() {
         json!({"rule": [{"name": "r", "attachment": {"kynd": "pdf"}}]}),
         json!({"signal": [{"name": "s", "points": "1"}]}),
         json!({"default": {"ignore": "x"}}),
+        json!({"rule": [{"name": "r", "also": {"forwrad": "a@b.example"}}]}),
     ] {
         assert!(refused(&schema, &schema, &wrong).is_some(), "{wrong}");
     }
@@ -58,6 +59,7 @@ fn schema() -> Value {
     let mut rule = also(&RULE_KEYS, key);
     rule.extend(action::KEYS.map(|name| (name.to_owned(), key(name))));
     let default = action::KEYS.iter().filter(|name| !["ignore", "resume"].contains(*name));
+    let default = default.chain([&"also"]);
     let default: Map<String, Value> = default.map(|name| ((*name).to_owned(), key(name))).collect();
     let test: Map<String, Value> =
         sample::KEYS.iter().chain(&trial::KEYS).map(|name| ((*name).to_owned(), of_test(name))).collect();
@@ -93,6 +95,7 @@ fn key(name: &str) -> Value {
         "unless" => one_or_more(reference("conditions")),
         "test" => one_or_more(reference("test")),
         "inputs" => json!({"type": "object"}),
+        "also" => besides(),
         "resume" => json!({"const": true}),
         "severity" => words_of(Severity::ALL),
         "on_error" => {
@@ -118,8 +121,19 @@ fn of_test(name: &str) -> Value {
         "matches" | "first_time_sender" => json!({"type": "boolean"}),
         "score" => json!({"type": "integer"}),
         "now" => json!({}),
+        "also" => besides(),
         _ => string(),
     }
+}
+
+fn besides() -> Value {
+    let of = |key: &&str| match *key {
+        "template" => json!({"enum": also::TEMPLATES}),
+        "move" => string(),
+        _ => strings(),
+    };
+    let keys = also::KEYS.iter().map(|key| ((*key).to_owned(), of(key))).collect();
+    one_or_more(object(keys, &[]))
 }
 
 /// What a condition takes; none for one that is new.

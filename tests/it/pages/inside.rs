@@ -6,13 +6,14 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
+use countersign::domain::also::Deed;
 use countersign::domain::clock::Clock;
 use countersign::domain::ids::{Delivery, MessageId};
 use countersign::domain::message::Message;
 use countersign::domain::person::Address;
 use countersign::domain::verdict::{Decision, Verdict};
 use countersign::http::{Web, router, serve};
-use countersign::store::{mailboxes, messages};
+use countersign::store::{mailboxes, messages, tags};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tower::ServiceExt;
@@ -155,6 +156,8 @@ async fn seed_messages(world: &World) {
         serde_json::from_value(json!([{"rule": "newsletters", "at": "rules/10.toml:4", "matched": false,
         "conditions": [{"condition": "header list-id", "held": false, "because": "there is none"}]}]))
         .unwrap();
+    decision.explanation.also = vec![Deed::Tag { tag: "a-sale".into() }.into()];
+    tags::insert(&mut tx, first_message(), "a-sale").await.unwrap();
     let decided = messages::Decided {
         id: first_message(),
         customer: "acme",
@@ -179,7 +182,13 @@ async fn a_message_says_its_verdict_and_why() {
     let list = world.page("/messages", 200).await;
     contains(&list, &["Sale &lt;now&gt;", "it is our own mail", "badge ignore", "badge waiting", "not read yet"]);
     let page = world.page(&format!("/messages/{}", first_message()), 200).await;
-    contains(&page, &["The guard <strong>loop</strong>", "newsletters", "there is none", "rules/10.toml:4"]);
+    contains(
+        &page,
+        &["The guard <strong>loop</strong>", "newsletters", "there is none", "rules/10.toml:4", "Also: tagged a-sale"],
+    );
+    contains(&page, &["messages?tag=a-sale"]);
+    contains(&world.page("/messages?tag=a-sale", 200).await, &["Sale &lt;now&gt;", "Only those tagged a-sale"]);
+    assert!(!world.page("/messages?tag=other", 200).await.contains("Sale &lt;now&gt;"));
     for id in ["x".to_owned(), delivery("3").message_id().to_string()] {
         contains(&world.page(&format!("/messages/{id}"), 404).await, &["There is no such message"]);
     }

@@ -1,0 +1,9 @@
+-- What rules have done besides their verdict: words that a message is kept under, and the folder it is moved to.
+
+create table message_tags (
+    message_id blob not null references messages (id),
+    tag text not null,
+    primary key (message_id, tag)
+) without rowid;
+create index message_tags_tag on message_tags (tag);
+alter table messages add column move_to text;
