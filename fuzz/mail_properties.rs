@@ -148,7 +148,7 @@ fn is_screened(message: &Message) {
     assert!(!decision.reason.is_empty() && !decision.reason.contains('\0'));
     assert_eq!(decision, screened(&RULES, message));
     match decision.verdict {
-        Verdict::Start { .. } | Verdict::Reply { .. } => {
+        Verdict::Start(_) | Verdict::Reply { .. } => {
             let author = message.author().expect("an author");
             assert!(author.domain().eq_ignore_ascii_case("nordwind.example"), "{author}");
             assert!(message.authentication.proves(author).is_some(), "nothing proves {author}");
@@ -156,7 +156,7 @@ fn is_screened(message: &Message) {
         Verdict::Resume => panic!("rules cannot answer a wait"),
         Verdict::Ignore | Verdict::Quarantine { .. } => {}
     }
-    if matches!(decision.verdict, Verdict::Start { .. }) {
+    if matches!(decision.verdict, Verdict::Start(_)) {
         assert!(message.documents().any(|part| part.kind == PartKind::Pdf), "started without a document");
     }
 }

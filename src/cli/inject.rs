@@ -24,8 +24,7 @@ pub async fn inject(intake: &Intake, file: &Path, mailbox: &str) -> anyhow::Resu
     if let Some(reason) = &row.reason {
         told.push_str(&format!("reason   {}\n", text::one_line(reason)));
     }
-    if let Some(id) = row.run_id {
-        let run = runs::get(&mut tx, id).await?;
+    for run in runs::of_message(&mut tx, row.id, row.run_id).await? {
         told.push_str(&format!("run      {} ({})\n", run.name, run.status));
     }
     Ok(Told::done(told))

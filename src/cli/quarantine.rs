@@ -126,8 +126,7 @@ async fn release(intake: &Intake, id: &str, by: &str, start: Option<&str>) -> an
     let verdict = row.released_as.as_deref().unwrap_or_default();
     let reason = text::one_line(row.disposed_reason.as_deref().unwrap_or_default());
     let mut told = format!("message  {id}\nreleased by {by}\nverdict  {verdict}\nreason   {reason}\n");
-    if let Some(run) = row.run_id {
-        let run = runs::get(&mut tx, run).await?;
+    for run in runs::of_message(&mut tx, row.id, row.run_id).await? {
         told.push_str(&format!("run      {} ({})\n", run.name, run.status));
     }
     Ok(Told::done(told))

@@ -20,11 +20,9 @@ words! {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "lowercase")]
 pub enum Verdict {
-    /// Launch a workflow with these inputs.
-    Start {
-        workflow: String,
-        inputs: Map<String, Value>,
-    },
+    /// Launch these runs, all in one commit; at least one.
+    #[serde(with = "starts")]
+    Start(Vec<Start>),
     /// It answers a wait of ours and goes to `people`.
     Resume,
     Ignore,
@@ -38,10 +36,55 @@ pub enum Verdict {
     },
 }
 
+/// One run that a message starts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Start {
+    pub workflow: String,
+    pub inputs: Map<String, Value>,
+    /// SHA-256 (hex) of the documents that it takes, the one that names the group first. No two starts of a message have the
+    /// same first one. Empty: it is about the message as a whole.
+    #[serde(default)]
+    pub documents: Vec<String>,
+}
+
+/// `{"starts": […]}`; what an older version wrote, `{"workflow": …, "inputs": …}`, is one start.
+mod starts {
+    use serde::{Deserializer, Serializer};
+
+    use super::{Deserialize, Serialize, Start};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Written<T> {
+        Many { starts: T },
+        One(Start),
+    }
+
+    pub fn serialize<S: Serializer>(starts: &[Start], to: S) -> Result<S::Ok, S::Error> {
+        Written::Many { starts }.serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Start>, D::Error> {
+        Ok(match Written::deserialize(from)? {
+            Written::Many { starts } => starts,
+            Written::One(start) => vec![start],
+        })
+    }
+}
+
 impl Verdict {
+    /// Names of the workflows that it starts, one for each run, in order.
+    pub fn workflows(&self) -> impl Iterator<Item = &str> {
+        let starts = match self {
+            Self::Start(starts) => starts.as_slice(),
+            _ => &[],
+        };
+        starts.iter().map(|start| start.workflow.as_str())
+    }
+
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Start { .. } => "start",
+            Self::Start(_) => "start",
             Self::Resume => "resume",
             Self::Ignore => "ignore",
             Self::Quarantine { .. } => "quarantine",
@@ -108,6 +151,12 @@ pub struct Explanation {
     /// What the rule has done besides the verdict.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<Also>,
+    /// What each run takes, where the rule divides the documents among runs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub taken: Vec<Taken>,
+    /// Names of documents that no run takes, though others are taken.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<String>,
     /// What the rules saw.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub facts: Map<String, Value>,
@@ -123,11 +172,28 @@ impl Explanation {
     }
 }
 
+impl Explanation {
+    /// Nothing else is done for a rule whose verdict cannot be carried out. Whoever releases the message gets it done.
+    pub fn leave_undone(&mut self) {
+        for also in &mut self.also {
+            also.not_done = Some("the verdict could not be carried out".to_owned());
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SignalHit {
     pub signal: String,
     pub points: i64,
     pub because: String,
+}
+
+/// What one run takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    pub workflow: String,
+    /// Names of its documents.
+    pub documents: Vec<String>,
 }
 
 /// Rules that one condition ruled out, each by its own values.
@@ -155,4 +221,35 @@ pub struct ConditionTrace {
     pub held: bool,
     /// What was wanted and what the message had.
     pub because: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn starts_are_written_as_a_list_and_what_was_written_as_one_is_still_read() {
+        let start = |workflow: &str, documents: &[&str]| Start {
+            workflow: workflow.into(),
+            inputs: Map::from_iter([("n".to_owned(), json!(1))]),
+            documents: documents.iter().map(|hash| (*hash).to_owned()).collect(),
+        };
+        let verdict = Verdict::Start(vec![start("a", &["12"]), start("b", &[])]);
+        let written = json!({"verdict": "start", "starts": [
+            {"workflow": "a", "inputs": {"n": 1}, "documents": ["12"]},
+            {"workflow": "b", "inputs": {"n": 1}, "documents": []},
+        ]});
+        assert_eq!(serde_json::to_value(&verdict).unwrap(), written);
+        assert_eq!(serde_json::from_value::<Verdict>(written).unwrap(), verdict);
+        let before = json!({"verdict": "start", "workflow": "a", "inputs": {"n": 1}});
+        assert_eq!(serde_json::from_value::<Verdict>(before.clone()).unwrap(), Verdict::Start(vec![start("a", &[])]));
+        let mut decision = before;
+        decision["reason"] = json!("r");
+        decision["explanation"] = json!({});
+        let decision: Decision = serde_json::from_value(decision).unwrap();
+        assert_eq!(decision.verdict.workflows().collect::<Vec<_>>(), ["a"]);
+        assert!(serde_json::from_value::<Verdict>(json!({"verdict": "start"})).is_err());
+    }
 }

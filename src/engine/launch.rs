@@ -16,6 +16,8 @@ pub struct Launch<'a> {
     pub customer: &'a str,
     pub transaction_id: TransactionId,
     pub message_id: Option<MessageId>,
+    /// SHA-256 (hex) of the documents of the message that it is about, told in the trail.
+    pub documents: &'a [String],
     pub inputs: Map<String, Value>,
     /// Metadata of the mail that started it: `from`, `subject`, `message_id`, `mailbox`, `received_at`.
     pub origin: Map<String, Value>,
@@ -64,6 +66,9 @@ impl Engine {
             .with("run", launched.name.as_str())
             .with("workflow", workflow.name.as_str())
             .with("version", workflow.version);
+        if !launch.documents.is_empty() {
+            event = event.with("documents", launch.documents.to_vec());
+        }
         event.message = launch.message_id;
         events::append(tx, &event).await?;
         Ok(launched)

@@ -34,7 +34,7 @@ struct Line {
     /// `waiting` until a verdict stands.
     verdict: String,
     reason: String,
-    run: Option<String>,
+    runs: Vec<String>,
     received: Moment,
     duplicate: bool,
     known_documents: bool,
@@ -111,6 +111,8 @@ pub(super) async fn one(State(web): State<Arc<Web>>, Path(id): Path<String>) -> 
         "signals": told.signals,
         "rules": told.rules,
         "passed_over": told.passed_over,
+        "taken": told.taken,
+        "left": told.left,
         "nearest_miss": told.nearest_miss,
     })
         }),
@@ -120,10 +122,7 @@ pub(super) async fn one(State(web): State<Arc<Web>>, Path(id): Path<String>) -> 
 }
 
 async fn line(tx: &mut Tx, message: MessageRow) -> Result<Line, PageError> {
-    let run = match message.run_id {
-        Some(run) => Some(runs::get(tx, run).await?.name),
-        None => None,
-    };
+    let runs = runs::of_message(tx, message.id, message.run_id).await?.into_iter().map(|run| run.name).collect();
     let tags = tags::of_message(tx, message.id).await?;
     let waits = message.error.map(|error| format!("tried {} times: {error}", message.attempts));
     Ok(Line {
@@ -133,7 +132,7 @@ async fn line(tx: &mut Tx, message: MessageRow) -> Result<Line, PageError> {
         subject: message.subject,
         verdict: message.verdict.unwrap_or_else(|| "waiting".into()),
         reason: message.reason.or(waits).unwrap_or_else(|| "not read yet".into()),
-        run,
+        runs,
         received: shown::moment(message.received_at.unwrap_or(message.listed_at), ZONE),
         duplicate: message.duplicate_of.is_some(),
         known_documents: message.documents_of.is_some(),

@@ -221,7 +221,7 @@ pub(super) struct Line {
 }
 
 /// Ids and hashes are for the audit trail itself.
-const LEFT_OUT: [&str; 4] = ["wait", "notice", "facts_sha256", "run"];
+const LEFT_OUT: [&str; 5] = ["wait", "notice", "facts_sha256", "run", "documents"];
 
 /// An event as a line. Instants are told in the zone; what is not the case is left out.
 pub(super) fn line(event: &Event, zone: Tz) -> Line {

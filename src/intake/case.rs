@@ -126,7 +126,7 @@ impl<'a> Before<'a> {
         let customer = case.row.customer.as_str();
         self.authors.extend(case.message.author().map(|author| (customer, author.address.as_str())));
         // As `first_with_documents`: something has to come of it.
-        if matches!(decision.verdict, Verdict::Start { .. } | Verdict::Resume | Verdict::Reply { .. }) {
+        if matches!(decision.verdict, Verdict::Start(_) | Verdict::Resume | Verdict::Reply { .. }) {
             for part in case.message.documents() {
                 self.documents.entry((customer, part.sha256.as_str())).or_insert(case.row.id);
             }

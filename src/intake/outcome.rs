@@ -5,10 +5,12 @@ use serde_json::{Map, Value};
 
 use super::case::Case;
 use super::{Intake, IntakeError};
+use crate::behaviour::Behaviour;
+use crate::domain::event::Event;
 use crate::domain::ids::{RunId, TransactionId, WaitId};
 use crate::domain::message::Automatic;
 use crate::domain::notice::Draft;
-use crate::domain::verdict::{Decision, Severity, Verdict};
+use crate::domain::verdict::{Decision, Severity, Start, Verdict};
 use crate::engine::EngineError;
 use crate::engine::launch::Launch;
 use crate::people::bounce::{self, Returned};
@@ -19,12 +21,10 @@ use crate::store::{Tx, events, notices};
 /// Answers by template to one address within a day; more would be a loop or a flood.
 const MAX_REPLIES_A_DAY: i64 = 3;
 
-/// Why nothing else is done for a rule whose verdict cannot be carried out. Whoever releases the message gets it done.
-const NO_VERDICT: &str = "the verdict could not be carried out";
-
 /// A verdict as it was carried out.
 pub(super) struct Carried {
     pub decision: Decision,
+    /// The first of them, where several were launched.
     pub run_id: Option<RunId>,
     pub wait_id: Option<WaitId>,
     /// The transaction that the parts belong to.
@@ -50,15 +50,12 @@ impl Intake {
                     decision.verdict = heard.verdict;
                 }
             }
-            Verdict::Start { workflow, inputs } => match self.start(tx, case, &workflow, inputs, by).await {
-                Ok(run) => run_id = Some(run),
-                Err(IntakeError::Engine(EngineError::Input(why))) => {
-                    decision.reason = format!("rule wanted to start {workflow}, but {why}");
-                    decision.verdict = Verdict::Quarantine { severity: Severity::High };
-                    decision.explanation.also.iter_mut().for_each(|also| also.not_done = Some(NO_VERDICT.into()));
+            Verdict::Start(starts) => {
+                decision = refused_by_workflow(&case.behaviour, decision);
+                if matches!(decision.verdict, Verdict::Start(_)) {
+                    run_id = self.start(tx, case, starts, by).await?;
                 }
-                Err(other) => return Err(other),
-            },
+            }
             Verdict::Reply { template } => {
                 if !self.reply(tx, case, &template).await? {
                     decision.reason.push_str("; not answered: a machine wrote it, or enough was answered already");
@@ -84,32 +81,40 @@ impl Intake {
         Ok(HeardReply { verdict, reason: heard.reason })
     }
 
+    /// Launches the runs of one message, each once: a document of it is never launched with twice. Gives the first run.
     async fn start(
         &self,
         tx: &mut Tx,
         case: &Case<'_>,
-        workflow: &str,
-        inputs: Map<String, Value>,
+        starts: Vec<Start>,
         by: &str,
-    ) -> Result<RunId, IntakeError> {
+    ) -> Result<Option<RunId>, IntakeError> {
         // Its ledger row may have been lost and written anew: the trail knows what was launched then.
-        let told = events::of_message(tx, case.row.id).await?;
-        if let Some(run) = told.iter().find(|event| event.kind == "run.launched").and_then(|event| event.run) {
-            return Ok(run);
+        let before: Vec<_> =
+            events::of_message(tx, case.row.id).await?.into_iter().filter_map(Launched::told_by).collect();
+        let mut first = None;
+        for start in starts {
+            if let Some(known) = before.iter().find(|launched| launched.is_same(&start)) {
+                first = first.or(Some(known.run));
+                continue;
+            }
+            let Some(workflow) = case.behaviour.workflow(&start.workflow) else {
+                return Err(EngineError::Input(format!("there is no workflow `{}`", start.workflow)).into());
+            };
+            let launch = Launch {
+                workflow,
+                customer: &case.row.customer,
+                transaction_id: case.row.transaction_id,
+                message_id: Some(case.row.id),
+                documents: &start.documents,
+                inputs: start.inputs,
+                origin: origin(case),
+                by,
+            };
+            let launched = self.engine.launch(tx, launch).await?.id;
+            first = first.or(Some(launched));
         }
-        let Some(workflow) = case.behaviour.workflow(workflow) else {
-            return Err(EngineError::Input(format!("there is no workflow `{workflow}`")).into());
-        };
-        let launch = Launch {
-            workflow,
-            customer: &case.row.customer,
-            transaction_id: case.row.transaction_id,
-            message_id: Some(case.row.id),
-            inputs,
-            origin: origin(case),
-            by,
-        };
-        Ok(self.engine.launch(tx, launch).await?.id)
+        Ok(first)
     }
 
     /// Answers the sender by template, unless a machine wrote (RFC 3834, 2) or they had enough answers today. False when
@@ -142,6 +147,49 @@ impl Intake {
 struct HeardReply {
     verdict: Verdict,
     reason: String,
+}
+
+/// A run of this message as the trail tells it.
+struct Launched {
+    run: RunId,
+    /// As `Start::documents`; empty also where an older version told none.
+    documents: Vec<String>,
+}
+
+impl Launched {
+    fn told_by(event: Event) -> Option<Self> {
+        let run = event.run.filter(|_| event.kind == "run.launched")?;
+        let told = event.data.get("documents").and_then(Value::as_array).into_iter().flatten();
+        Some(Self { run, documents: told.filter_map(Value::as_str).map(str::to_owned).collect() })
+    }
+
+    /// Whether it took the document that names a start, or the other way round; rules may have changed since. What is about
+    /// the whole message is the same as anything.
+    fn is_same(&self, start: &Start) -> bool {
+        match (self.documents.as_slice(), start.documents.as_slice()) {
+            ([mine, ..], [theirs, ..]) => self.documents.contains(theirs) || start.documents.contains(mine),
+            _ => true,
+        }
+    }
+}
+
+/// A start that a workflow would refuse becomes a quarantine, and so nothing of it is launched.
+pub(super) fn refused_by_workflow(behaviour: &Behaviour, mut decision: Decision) -> Decision {
+    let Verdict::Start(starts) = &decision.verdict else { return decision };
+    let refused = starts.iter().find_map(|Start { workflow, inputs, .. }| {
+        let why = match behaviour.workflow(workflow) {
+            Some(known) => known.accept(inputs.clone()).err()?,
+            None => format!("there is no workflow `{workflow}`"),
+        };
+        Some(format!("rule wanted to start {workflow}, but {why}"))
+    });
+    if let Some(reason) = refused {
+        decision.reason = reason;
+        decision.verdict = Verdict::Quarantine { severity: Severity::High };
+        (decision.explanation.taken, decision.explanation.left) = (vec![], vec![]);
+        decision.explanation.leave_undone();
+    }
+    decision
 }
 
 /// Mail metadata that a run carries along.

@@ -13,7 +13,7 @@ use crate::config::sections::Mailbox;
 use crate::domain::event::{Event, sha256_hex};
 use crate::domain::ids::MessageId;
 use crate::domain::message::Message;
-use crate::domain::verdict::{Decision, Disposition, Explanation, Verdict};
+use crate::domain::verdict::{Decision, Disposition, Explanation, Start, Verdict};
 use crate::domain::workflow::Workflow;
 use crate::store::messages::{self, MessageRow};
 use crate::store::quarantine::{self, Disposed, Outcome};
@@ -71,9 +71,11 @@ impl Intake {
                 return Ok(Released::Stays { reason: format!("nothing was started: {why}"), readable: true });
             }
             let reason = format!("{by} started {name}, although: {}", decision.reason);
+            let documents = case.documents.iter().map(|document| document.sha256.clone()).collect();
+            let start = Start { workflow: name, inputs, documents };
             // No rule and no guard decided this.
             let explanation = Explanation { ruleset: decision.explanation.ruleset, ..Default::default() };
-            decision = Decision::new(Verdict::Start { workflow: name, inputs }, reason, explanation);
+            decision = Decision::new(Verdict::Start(vec![start]), reason, explanation);
         }
         self.carry_out_release(&case, decision, by).await
     }

@@ -30,7 +30,7 @@ pub fn explain(picture: &MessagePicture) -> String {
     if !picture.tags.is_empty() {
         told.push_str(&format!("Its tags: {}.\n", picture.tags.join(", ")));
     }
-    if let Some(run) = &picture.run {
+    for run in &picture.runs {
         let did = if row.released_as.as_ref().unwrap_or(verdict) == "start" { "It started" } else { "It belongs to" };
         told.push_str(&format!(
             "{did} {}, which is {}; see `countersign explain {}`.\n",
@@ -61,7 +61,12 @@ pub fn foretell(message: &Message, mailbox: &str, decision: &Decision) -> String
     let subject = text::one_line(&message.subject);
     let Decision { verdict, reason, explanation } = decision;
     let what = match verdict {
-        Verdict::Start { workflow, .. } => format!("It would start {workflow}"),
+        Verdict::Start(starts) => {
+            let runs = if starts.len() > 1 { format!(" in {} runs", starts.len()) } else { String::new() };
+            let mut workflows: Vec<&str> = verdict.workflows().collect();
+            workflows.dedup();
+            format!("It would start {}{runs}", workflows.join(", "))
+        }
         Verdict::Resume => "It would answer a run".into(),
         Verdict::Ignore => "It would be ignored".into(),
         Verdict::Quarantine { severity } => format!("It would be put in quarantine (severity {severity})"),
@@ -145,6 +150,7 @@ fn why(explanation: &Explanation, original: Option<&MessageRow>) -> String {
         (None, Some(rule)) => told.push_str(&format!("  Rule `{rule}` matched.\n")),
         (None, None) => told.push_str("  No rule matched, so the default of the rule files decided.\n"),
     }
+    told.push_str(&shares(explanation));
     if let Some(ruleset) = &explanation.ruleset {
         told.push_str(&format!("  The rule set was {}.\n", text::one_line(ruleset)));
     }
@@ -171,6 +177,20 @@ fn why(explanation: &Explanation, original: Option<&MessageRow>) -> String {
         }
         None if explanation.rule.is_some() => told.push_str("  Nothing stands before this rule; only an edit of it.\n"),
         None => told.push_str("  There is no rule that could have matched it.\n"),
+    }
+    told
+}
+
+/// What each run takes, where the rule divides the documents.
+fn shares(explanation: &Explanation) -> String {
+    let names = |names: &[String]| names.iter().map(|name| text::one_line(name)).collect::<Vec<_>>().join(", ");
+    let mut told = String::new();
+    for taken in &explanation.taken {
+        let what = if taken.documents.is_empty() { "no document".to_owned() } else { names(&taken.documents) };
+        told.push_str(&format!("  A run of {} takes {what}.\n", taken.workflow));
+    }
+    if !explanation.left.is_empty() {
+        told.push_str(&format!("  No run takes {}.\n", names(&explanation.left)));
     }
     told
 }

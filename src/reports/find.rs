@@ -60,11 +60,14 @@ pub async fn find_run(tx: &mut Tx, id: &str) -> Result<RunRow, FindError> {
     match find(tx, id).await? {
         Subject::Run(run) => Ok(*run),
         Subject::Message(message) => {
-            let run = match message.run_id {
-                Some(run) => format!("; its run is {}", runs::get(tx, run).await?.name),
-                None => String::new(),
+            let runs = runs::of_message(tx, message.id, message.run_id).await?;
+            let named: Vec<_> = runs.into_iter().map(|run| run.name).collect();
+            let told = match named.as_slice() {
+                [] => String::new(),
+                [one] => format!("; its run is {one}"),
+                all => format!("; its runs are {}", all.join(", ")),
             };
-            Err(FindError::NotARun(id.to_owned(), run))
+            Err(FindError::NotARun(id.to_owned(), told))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The report: one line per message, what became of it and where it waits, with totals; as a table, CSV or JSON.
+//! The report: one line per message and run of it, what became of it and where it waits, with totals; as a table, CSV or JSON.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::domain::verdict::Disposition;
 use crate::store::reports::ReportRow;
 use crate::store::{StoreError, Tx, reports, runs, tags};
 
-/// One message in the report. Its JSON keys, and the CSV columns of the same names, are stable.
+/// One message in the report, with one of its runs. Its JSON keys, and the CSV columns of the same names, are stable.
 #[derive(Debug, Clone, Serialize)]
 pub struct Line {
     pub message_id: MessageId,
@@ -135,11 +135,14 @@ pub fn table(lines: &[Line], width: Option<u16>) -> String {
         "FINISHED",
     ];
     let table = text::table(&head, rows.collect(), width);
-    let by_verdict = count(lines.iter().map(|line| line.verdict.as_deref().unwrap_or("in flight")));
+    // Lines of one message stand together.
+    let by_message = || lines.chunk_by(|one, next| one.message_id == next.message_id).filter_map(<[Line]>::first);
+    let by_verdict = count(by_message().map(|line| line.verdict.as_deref().unwrap_or("in flight")));
     // A run that several messages belong to counts once.
     let runs: BTreeMap<_, _> = lines.iter().filter_map(|line| Some((line.run_id?, line.run_status?))).collect();
     let by_status = count(runs.values().map(|status| status.as_str()));
-    let messages = format!("{} message{}", lines.len(), if lines.len() == 1 { "" } else { "s" });
+    let messages = by_message().count();
+    let messages = format!("{messages} message{}", if messages == 1 { "" } else { "s" });
     let of_runs = format!("{} run{}", runs.len(), if runs.len() == 1 { "" } else { "s" });
     format!("{table}\n{messages}{by_verdict}\n{of_runs}{by_status}\n")
 }

@@ -72,8 +72,8 @@ pub struct MessagePicture {
     /// What it says; none when it could not be parsed.
     pub mail: Option<Message>,
     pub parts: Vec<PartRow>,
-    /// The run that it started or answered.
-    pub run: Option<RunRow>,
+    /// The runs that it started, or the one that it answered.
+    pub runs: Vec<RunRow>,
     /// What it was heard to say in that run.
     pub answers: Vec<AnswerRow>,
     /// The first delivery of the same mail.
@@ -86,10 +86,7 @@ pub struct MessagePicture {
 
 impl MessagePicture {
     pub async fn read(tx: &mut Tx, row: MessageRow) -> Result<Self, StoreError> {
-        let run = match row.run_id {
-            Some(id) => Some(runs::get(tx, id).await?),
-            None => None,
-        };
+        let runs = runs::of_message(tx, row.id, row.run_id).await?;
         let original = match row.duplicate_of {
             Some(id) => Some(messages::get(tx, id).await?),
             None => None,
@@ -109,6 +106,6 @@ impl MessagePicture {
         let released = told.iter().filter(|event| event.kind == "message.released");
         let also = released.filter_map(|event| event.data.get("also").and_then(Value::as_array)).flatten();
         let also_at_release = also.filter_map(Value::as_str).map(str::to_owned).collect();
-        Ok(Self { row, mail, parts, run, answers: said, original, tags, also_at_release })
+        Ok(Self { row, mail, parts, runs, answers: said, original, tags, also_at_release })
     }
 }

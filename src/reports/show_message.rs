@@ -21,9 +21,7 @@ pub fn show(picture: &MessagePicture, width: Option<u16>) -> String {
         lines.push(("attempts", row.attempts.to_string()));
         lines.extend(row.error.as_ref().map(|error| ("error", text::one_line(error))));
     }
-    if let Some(run) = &picture.run {
-        lines.push(("run", format!("{} ({})", run.name, run.status)));
-    }
+    lines.extend(picture.runs.iter().map(|run| ("run", format!("{} ({})", run.name, run.status))));
     lines.extend(row.duplicate_of.map(|id| ("same as", id.to_string())));
     lines.extend(row.documents_of.map(|id| ("brings from", id.to_string())));
     lines.extend(row.from_address.as_ref().map(|from| ("from", text::one_line(from))));

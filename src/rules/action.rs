@@ -2,19 +2,27 @@
 
 use std::ops::Range;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::Known;
 use super::expressions::check_fill_names;
-use super::read::{Entry, Fault, closed, shorten, table, text, to_json, words};
+use super::read::{Entry, Fault, closed, shorten, table, text, words};
+use super::starts::{self, Starts};
 use crate::domain::expression;
 use crate::domain::verdict::{Severity, Verdict};
 
 /// A verdict whose inputs and reason may still hold `{{ }}`.
 #[derive(Debug, Clone)]
 pub(super) struct Action {
-    pub verdict: Verdict,
+    pub does: Does,
     pub reason: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Does {
+    Start(Starts),
+    /// What is the same for every message.
+    Always(Verdict),
 }
 
 /// What a rule that cannot be worked out does.
@@ -57,10 +65,10 @@ pub(super) fn read(
     }
     let mut reason = find("reason").map(|entry| read_reason(entry, captures)).transpose()?;
     let verdict = match chosen.key {
-        "start" => Verdict::Start {
-            workflow: known_name(chosen, "workflow", &known.workflows)?,
-            inputs: find("inputs").map(|entry| inputs(entry, captures)).transpose()?.unwrap_or_default(),
-        },
+        "start" => {
+            let starts = starts::read(chosen, find("inputs"), captures, known)?;
+            return Ok(Action { does: Does::Start(starts), reason });
+        }
         "reply" => Verdict::Reply { template: known_name(chosen, "template", &known.templates)? },
         "resume" => {
             if chosen.value.get_ref().as_bool() != Some(true) {
@@ -83,30 +91,15 @@ pub(super) fn read(
             }
         }
     };
-    Ok(Action { verdict, reason })
+    Ok(Action { does: Does::Always(verdict), reason })
 }
 
 fn read_reason(entry: &Entry<'_>, captures: &[String]) -> Result<String, Fault> {
     let reason = words(entry.value)?;
-    check_template(entry, &Value::String(reason.to_owned()), captures)?;
+    let (span, value) = (entry.value.span(), Value::String(reason.to_owned()));
+    expression::check_fill(&value).map_err(|why| Fault::new(span.clone(), why, "write \"{{ subject }}\""))?;
+    check_fill_names(span, &value, captures, &["group"])?;
     Ok(reason.to_owned())
-}
-
-fn inputs(entry: &Entry<'_>, captures: &[String]) -> Result<Map<String, Value>, Fault> {
-    let mut inputs = Map::new();
-    for input in table(entry.value)? {
-        let value = to_json(input.value.get_ref());
-        check_template(&input, &value, captures)?;
-        inputs.insert(input.key.to_owned(), value);
-    }
-    Ok(inputs)
-}
-
-/// Checks the `{{ }}` inside a value: syntax, facts, captures.
-fn check_template(entry: &Entry<'_>, value: &Value, captures: &[String]) -> Result<(), Fault> {
-    let span = entry.value.span();
-    expression::check_fill(value).map_err(|why| Fault::new(span.clone(), why, "write \"{{ subject }}\""))?;
-    check_fill_names(span, value, captures)
 }
 
 fn known_name(entry: &Entry<'_>, kind: &str, known: &[String]) -> Result<String, Fault> {

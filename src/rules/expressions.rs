@@ -24,21 +24,26 @@ pub(super) fn check_names(span: Range<usize>, source: &str, hidden: &[&str]) -> 
     refuse_unknown(span, expression.undeclared_variables(false), hidden)
 }
 
-/// Refuses a value whose `{{ }}` name facts that do not exist, or captures that the rule does not make.
-pub(super) fn check_fill_names(span: Range<usize>, value: &Value, captures: &[String]) -> Result<(), Fault> {
+/// Refuses a value whose `{{ }}` name facts that do not exist, one of `hidden`, or captures that the rule does not make.
+pub(super) fn check_fill_names(
+    span: Range<usize>,
+    value: &Value,
+    captures: &[String],
+    hidden: &[&str],
+) -> Result<(), Fault> {
     let text = match value {
         Value::String(text) => text,
         Value::Array(items) => {
-            return items.iter().try_for_each(|item| check_fill_names(span.clone(), item, captures));
+            return items.iter().try_for_each(|item| check_fill_names(span.clone(), item, captures, hidden));
         }
         Value::Object(map) => {
-            return map.values().try_for_each(|item| check_fill_names(span.clone(), item, captures));
+            return map.values().try_for_each(|item| check_fill_names(span.clone(), item, captures, hidden));
         }
         _ => return Ok(()),
     };
     let environment = environment();
     let Ok(template) = environment.template_from_str(text) else { return Ok(()) };
-    refuse_unknown(span.clone(), template.undeclared_variables(false), &[])?;
+    refuse_unknown(span.clone(), template.undeclared_variables(false), hidden)?;
     for name in template.undeclared_variables(true) {
         if let Some(capture) = name.strip_prefix("captures.")
             && !captures.iter().any(|known| known == capture)
@@ -47,6 +52,19 @@ pub(super) fn check_fill_names(span: Range<usize>, value: &Value, captures: &[St
         }
     }
     Ok(())
+}
+
+/// Whether a value's `{{ }}` name a fact.
+pub(super) fn names_fact(value: &Value, fact: &str) -> bool {
+    match value {
+        Value::String(text) => {
+            let template = environment().template_from_str(text);
+            template.is_ok_and(|template| template.undeclared_variables(false).contains(fact))
+        }
+        Value::Array(items) => items.iter().any(|item| names_fact(item, fact)),
+        Value::Object(map) => map.values().any(|item| names_fact(item, fact)),
+        _ => false,
+    }
 }
 
 /// Whether an expression failed because a fact is not known, rather than by its own fault.

@@ -45,6 +45,9 @@ pub struct Facts {
     /// Every part that is neither body nor decoration.
     pub attachments: Vec<Attachment>,
     pub documents: Vec<DocumentRef>,
+    /// Documents that belong together, each by its place in `documents`, the leading one first: a PDF with its XML twin, and
+    /// what came more than once. Those without content are in none.
+    pub groups: Vec<Vec<usize>>,
     /// Parts of role document.
     pub document_count: usize,
     /// Documents with content, a document and its twin counted once.
@@ -126,6 +129,7 @@ pub const FACTS: &[(&str, &str)] = &[
     ("score", "sum of the points of all signals; not in signals themselves"),
     ("now", "time of screening, RFC 3339 in UTC"),
     ("captures", "object: named groups of the rule's regexes"),
+    ("group", "the documents that one run takes: {name, kind, documents}; only in inputs of a start that divides them"),
 ];
 
 impl Facts {
@@ -165,6 +169,7 @@ impl Facts {
             headers: message.headers.clone(),
             attachments: attachments(message),
             documents: around.documents.to_vec(),
+            groups: groups(message, around.documents.len()),
             document_count: message.documents().count(),
             usable_documents: usable.count(),
             duplicate_of: around.duplicate_of.clone(),
@@ -256,6 +261,32 @@ impl Facts {
 
 fn has_document(message: &Message, index: u32) -> bool {
     message.documents().any(|part| part.index == index && part.size_bytes > 0)
+}
+
+fn groups(message: &Message, filed: usize) -> Vec<Vec<usize>> {
+    let parts: Vec<&Part> = message.documents().take(filed).collect();
+    let with_content = |index: u32| parts.iter().find(|part| part.index == index && part.size_bytes > 0);
+    // The part that its group is named by: of twins the one that the other points at.
+    let lead = |part: &Part| -> u32 {
+        match part.twin_of.and_then(with_content) {
+            Some(twin) if twin.twin_of == Some(part.index) => twin.index.min(part.index),
+            Some(twin) => twin.index,
+            None => part.index,
+        }
+    };
+    let mut groups: Vec<(&str, Vec<usize>)> = vec![];
+    for (at, part) in parts.iter().enumerate().filter(|(_, part)| part.size_bytes > 0) {
+        let leading = lead(part);
+        let Some(hash) = with_content(leading).map(|leading| leading.sha256.as_str()) else { continue };
+        if !groups.iter().any(|(known, _)| *known == hash) {
+            groups.push((hash, vec![]));
+        }
+        let Some((_, group)) = groups.iter_mut().find(|(known, _)| *known == hash) else { continue };
+        let is_led = group.first().is_some_and(|first| parts[*first].sha256 == hash);
+        let place = if leading == part.index && !is_led { 0 } else { group.len() };
+        group.insert(place, at);
+    }
+    groups.into_iter().map(|(_, group)| group).collect()
 }
 
 fn repeated(message: &Message, earlier: &[EarlierDocument]) -> (Repeated, Option<String>) {

@@ -23,6 +23,7 @@ mod read;
 mod sample;
 mod screen;
 mod seen;
+mod starts;
 #[cfg(test)]
 mod tests;
 mod trial;

@@ -253,7 +253,11 @@ fn described(index: u32, keys: Vec<Entry<'_>>) -> Result<Part, Fault> {
                 described.role = closed(key.value, "role of part", PartRole::ALL)?.pop().unwrap_or(described.role)
             }
             "size" => described.size_bytes = size(key.value)?,
-            other => return Err(Fault::unknown(key.key_span(), "key", other, ["name", "kind", "role", "size"])),
+            // Of the attachment before it.
+            "twin" => described.twin_of = boolean(key.value)?.then(|| index.saturating_sub(1)).filter(|twin| *twin > 0),
+            other => {
+                return Err(Fault::unknown(key.key_span(), "key", other, ["name", "kind", "role", "size", "twin"]));
+            }
         }
     }
     Ok(described)

@@ -5,13 +5,13 @@ use std::cmp::Reverse;
 use serde_json::{Map, Value};
 
 use super::RuleSet;
-use super::action::{Action, OnError};
+use super::action::{Action, Does, OnError};
 use super::compile::{Clause, Clauses, Rule};
 use super::conditions::{Held, Look};
-use super::expressions::is_unknown;
 use super::facts::Facts;
 use super::seen::Seen;
 use crate::domain::also::Also;
+use super::starts::{self, Started};
 use crate::domain::expression;
 use crate::domain::verdict::{
     ConditionTrace, Decision, Explanation, PassedOver, RuleTrace, Severity, SignalHit, Verdict,
@@ -69,9 +69,9 @@ fn decide(rules: &RuleSet, facts: &Facts, whole: bool) -> Decision {
             }
         };
         let decided = match outcome {
-            Ok((verdict, reason)) => {
+            Ok(started) => {
                 told.also = rule.also.iter().cloned().map(Also::from).collect();
-                (verdict, reason.unwrap_or_else(|| format!("rule `{}` matched", rule.name)))
+                say(&rule.action, started, &mut told, || format!("rule `{}` matched", rule.name))
             }
             Err(why) => {
                 let condition = "error".to_owned();
@@ -109,9 +109,10 @@ fn by_default(rules: &RuleSet, seen: &Seen<'_>, mut told: Explanation) -> Decisi
         return Decision::new(quarantine(Severity::Medium), "no rule matched, and there is no default", told);
     };
     match act(&default.action, seen, &[]) {
-        Ok((verdict, reason)) => {
+        Ok(started) => {
             told.also = default.also.iter().cloned().map(Also::from).collect();
-            Decision::new(verdict, reason.unwrap_or_else(|| "no rule matched".to_owned()), told)
+            let (verdict, reason) = say(&default.action, started, &mut told, || "no rule matched".to_owned());
+            Decision::new(verdict, reason, told)
         }
         Err(why) => {
             Decision::new(quarantine(Severity::Medium), format!("the default could not be worked out: {why}"), told)
@@ -303,38 +304,53 @@ fn trace(rule: &Rule, matched: bool, conditions: Vec<ConditionTrace>) -> RuleTra
 ///
 /// # Errors
 /// When an input cannot be filled in. A reason that cannot stands as it is written: it decides nothing.
-fn act(action: &Action, seen: &Seen<'_>, captures: &[(String, String)]) -> Result<(Verdict, Option<String>), String> {
-    let has_inputs = matches!(&action.verdict, Verdict::Start { inputs, .. } if !inputs.is_empty());
+fn act(action: &Action, seen: &Seen<'_>, captures: &[(String, String)]) -> Result<Started, String> {
+    let always = |verdict: &Verdict, reason| Started { verdict: verdict.clone(), reason, taken: vec![], left: vec![] };
     let fills_reason = action.reason.as_deref().is_some_and(|reason| reason.contains("{{") || reason.contains("{%"));
-    if !has_inputs && !fills_reason {
-        return Ok((action.verdict.clone(), action.reason.clone()));
-    }
-    let mut context = seen.values().clone();
+    let mut context = match &action.does {
+        Does::Always(verdict) if !fills_reason => return Ok(always(verdict, action.reason.clone())),
+        Does::Start(starts) if !fills_reason && starts.is_plain() => Value::Null,
+        _ => seen.values().clone(),
+    };
     // The first pattern to capture a name keeps it.
     let captured: Map<_, _> = captures.iter().rev().map(|(k, v)| (k.clone(), Value::String(v.clone()))).collect();
     if let Value::Object(facts) = &mut context {
         facts.insert("captures".into(), Value::Object(captured));
     }
     let reason = action.reason.as_ref().map(|reason| {
-        let filled = expression::fill(&Value::String(reason.clone()), &context);
+        let filled = fills_reason.then(|| expression::fill(&Value::String(reason.clone()), &context));
         match filled {
-            Ok(Value::String(text)) => text,
-            Ok(other) => other.to_string(),
-            Err(_) => reason.clone(),
+            Some(Ok(Value::String(text))) => text,
+            Some(Ok(other)) => other.to_string(),
+            Some(Err(_)) | None => reason.clone(),
         }
     });
-    let verdict = match &action.verdict {
-        Verdict::Start { workflow, inputs } => {
-            let filled = expression::fill(&Value::Object(inputs.clone()), &context).map_err(|why| {
-                let unknown = why.split_once(": ").is_some_and(|(_, rest)| is_unknown(rest));
-                format!("input {why}{}", if unknown { " (a fact it names is not known)" } else { "" })
-            })?;
-            let Value::Object(inputs) = filled else { return Err("inputs are no table".to_owned()) };
-            Verdict::Start { workflow: workflow.clone(), inputs }
+    match &action.does {
+        Does::Always(verdict) => Ok(always(verdict, reason)),
+        Does::Start(starts) => {
+            let started = starts.work_out(seen.facts, &mut context)?;
+            Ok(Started { reason: started.reason.or(reason), ..started })
         }
-        other => other.clone(),
-    };
-    Ok((verdict, reason))
+    }
+}
+
+/// The verdict with its reason; what its runs take, and what is left, stands in the explanation.
+fn say(
+    wanted: &Action,
+    started: Started,
+    told: &mut Explanation,
+    otherwise: impl FnOnce() -> String,
+) -> (Verdict, String) {
+    let Started { verdict, reason, taken, left } = started;
+    let mut reason = reason.unwrap_or_else(otherwise);
+    if !left.is_empty() {
+        reason.push_str(&format!("; no run takes {}", starts::list(&left)));
+    }
+    (told.taken, told.left) = (taken, left);
+    if matches!(wanted.does, Does::Start(_)) && !matches!(verdict, Verdict::Start(_)) {
+        told.leave_undone();
+    }
+    (verdict, reason)
 }
 
 /// The rules of a large set that did not match, by what ruled them out.

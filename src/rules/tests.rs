@@ -12,11 +12,12 @@ mod explanations;
 mod faults;
 mod large;
 mod schema;
+mod starts;
 
 use super::*;
 use crate::domain::message::{AuthResult, Authentication, Automatic, Part, PartKind, PartRole};
 use crate::domain::person::{Address, Customer};
-use crate::domain::verdict::Verdict;
+use crate::domain::verdict::{Start, Verdict};
 
 /// Compiles one file named `ap.toml`; tests inside are run.
 fn load(rules: &str) -> Result<RuleSet, Vec<Diagnostic>> {
@@ -277,7 +278,10 @@ fn the_first_match_decides_and_its_inputs_are_filled_from_facts_and_captures() {
     let decision = load(rules).unwrap().screen(&gather(&invoice()));
     let inputs = json!({"number": "4711", "all": ["ap@acme.example"], "text": "from Nordwind GmbH", "fixed": 7});
     let Value::Object(inputs) = inputs else { unreachable!() };
-    assert_eq!(decision.verdict, Verdict::Start { workflow: "ap-invoice".into(), inputs });
+    assert_eq!(
+        decision.verdict,
+        Verdict::Start(vec![Start { workflow: "ap-invoice".into(), inputs, documents: vec![] }])
+    );
     assert_eq!(decision.explanation.rules.len(), 1);
 }
 
@@ -358,7 +362,9 @@ fn a_directory_is_read_in_the_order_of_names_and_hashed_with_its_lists() {
 #[test]
 fn the_shipped_rules_load_with_their_tests() {
     let known = Known {
-        workflows: ["ap-invoice", "order-intake", "helpdesk-ticket", "claim-intake"].map(str::to_owned).to_vec(),
+        workflows: ["ap-invoice", "order-intake", "helpdesk-ticket", "claim-intake", "price-list"]
+            .map(str::to_owned)
+            .to_vec(),
         templates: vec!["reply-no-document".into(), "reply-not-monitored".into()],
         mailboxes: ["ap", "orders", "support", "claims"].map(str::to_owned).to_vec(),
         ..Known::default()
@@ -386,7 +392,7 @@ fn the_readme_names_every_fact_and_every_condition() {
     everything.language = Some("en").into();
     everything.dkim = vec![(AuthResult::Pass, "nordwind.example".into())];
     let known: Vec<_> =
-        FACTS.iter().map(|(name, _)| *name).filter(|name| !["score", "captures"].contains(name)).collect();
+        FACTS.iter().map(|(name, _)| *name).filter(|name| !["score", "captures", "group"].contains(name)).collect();
     let given = everything.to_json(true);
     assert_eq!(given.keys().map(String::as_str).collect::<Vec<_>>().len(), known.len());
     assert!(known.iter().all(|name| given.contains_key(*name)));

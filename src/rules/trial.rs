@@ -1,9 +1,10 @@
 //! Tests that rule files carry: a sample mail, written out or as `.eml`, and what must become of it.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::also;
-use super::read::{Entry, Fault, boolean, closed, integer, text, words};
+use super::read::{Entry, Fault, boolean, closed, count, integer, text, texts, words};
 use super::sample::{self, Sample};
 use super::{Parse, RuleSet};
 use crate::domain::also::Deed;
@@ -23,7 +24,9 @@ struct Expected {
     /// The rule that must match, or must not.
     rule: Option<(String, bool)>,
     verdict: Option<String>,
-    workflow: Option<String>,
+    /// Every workflow that must be started.
+    workflows: Option<BTreeSet<String>>,
+    runs: Option<usize>,
     template: Option<String>,
     severity: Option<Severity>,
     score: Option<i64>,
@@ -31,8 +34,8 @@ struct Expected {
     also: Option<Vec<Deed>>,
 }
 
-pub(super) const KEYS: [&str; 9] =
-    ["name", "matches", "rule", "expect", "workflow", "template", "severity", "score", "also"];
+pub(super) const KEYS: [&str; 10] =
+    ["name", "matches", "rule", "expect", "workflow", "runs", "template", "severity", "score", "also"];
 pub(super) const VERDICTS: [&str; 5] = ["start", "resume", "ignore", "quarantine", "reply"];
 
 /// Reads a test; `of_rule` is the rule that it stands in.
@@ -62,7 +65,11 @@ pub(super) fn read(span: Range<usize>, keys: Vec<Entry<'_>>, of_rule: Option<&st
                 }
                 expected.verdict = Some(verdict.to_owned());
             }
-            "workflow" => expected.workflow = Some(own(words(node))?),
+            "workflow" => {
+                let named = texts(node)?.into_iter().map(|(_, name)| name.to_owned());
+                expected.workflows = Some(named.collect());
+            }
+            "runs" => expected.runs = Some(count(node)?),
             "template" => expected.template = Some(own(words(node))?),
             "severity" => expected.severity = only(closed(node, "severity", Severity::ALL)?),
             "score" => expected.score = Some(integer(node)?),
@@ -106,10 +113,11 @@ impl Trial {
 
 impl Expected {
     fn says_nothing(&self) -> bool {
-        let Self { rule, verdict, workflow, template, severity, score, also } = self;
+        let Self { rule, verdict, workflows, runs, template, severity, score, also } = self;
         rule.is_none()
             && verdict.is_none()
-            && workflow.is_none()
+            && workflows.is_none()
+            && runs.is_none()
             && template.is_none()
             && severity.is_none()
             && score.is_none()
@@ -119,20 +127,24 @@ impl Expected {
     /// What was expected and did not come, in words.
     fn missed(&self, decision: &Decision) -> Option<String> {
         let rule = decision.explanation.rule.as_deref();
-        let (mut workflow, mut template, mut severity) = (None, None, None);
-        match &decision.verdict {
-            Verdict::Start { workflow: name, .. } => workflow = Some(name),
-            Verdict::Reply { template: name } => template = Some(name),
-            Verdict::Quarantine { severity: level } => severity = Some(*level),
-            Verdict::Resume | Verdict::Ignore => {}
-        }
+        let severity = decision.verdict.severity();
+        let template = match &decision.verdict {
+            Verdict::Reply { template: name } => Some(name),
+            _ => None,
+        };
+        let started: BTreeSet<String> = decision.verdict.workflows().map(str::to_owned).collect();
+        let started_runs = decision.verdict.workflows().count();
         let miss = |missed: bool, text: String| missed.then_some(text);
         let by_rule = self.rule.as_ref().and_then(|(name, matches)| {
             let not = if *matches { "" } else { "not " };
             miss((rule == Some(name)) != *matches, format!("expected rule `{name}` {not}to match"))
         });
         let or_verdict = |v: &String| miss(v != decision.verdict.name(), format!("expected {v}"));
-        let or_workflow = |w: &String| miss(Some(w) != workflow, format!("expected workflow `{w}`"));
+        let or_workflows = |wanted: &BTreeSet<String>| {
+            let names: Vec<_> = wanted.iter().map(|name| format!("`{name}`")).collect();
+            miss(*wanted != started, format!("expected workflow {}", names.join(" and ")))
+        };
+        let or_runs = |runs: usize| miss(runs != started_runs, format!("expected {runs} runs, got {started_runs}"));
         let or_template = |t: &String| miss(Some(t) != template, format!("expected template `{t}`"));
         let or_severity = |s: Severity| miss(Some(s) != severity, format!("expected severity {s}"));
         let or_score = |s: i64| miss(s != decision.explanation.score, format!("expected score {s}"));
@@ -142,7 +154,8 @@ impl Expected {
         };
         by_rule
             .or_else(|| self.verdict.as_ref().and_then(or_verdict))
-            .or_else(|| self.workflow.as_ref().and_then(or_workflow))
+            .or_else(|| self.workflows.as_ref().and_then(or_workflows))
+            .or_else(|| self.runs.and_then(or_runs))
             .or_else(|| self.template.as_ref().and_then(or_template))
             .or_else(|| self.severity.and_then(or_severity))
             .or_else(|| self.score.and_then(or_score))

@@ -37,6 +37,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/postgres/0005_also.sql"),
         include_str!("../../migrations/sqlite/0005_also.sql"),
     ),
+    (
+        6,
+        "starts",
+        include_str!("../../migrations/postgres/0006_starts.sql"),
+        include_str!("../../migrations/sqlite/0006_starts.sql"),
+    ),
 ];
 
 impl Store {

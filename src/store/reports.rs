@@ -20,7 +20,7 @@ use crate::domain::run::RunStatus;
 use crate::domain::verdict::Disposition;
 
 row! {
-    /// One message with the run that it started or answered.
+    /// One message with a run that it started, or the one it answered; a row for each of its runs.
     pub struct ReportRow {
         pub id: MessageId,
         pub customer: String,
@@ -48,7 +48,7 @@ row! {
     pub struct FactsRow { pub facts: Option<Json<Value>> }
 }
 
-/// Messages that came since an instant, oldest first; only those whose run has a status, when one is given.
+/// Messages that came since an instant, oldest first, with each of their runs; only runs of a status, when one is given.
 pub async fn messages_since(
     tx: &mut Tx,
     since: Option<DateTime<Utc>>,
@@ -57,11 +57,11 @@ pub async fn messages_since(
     let sql = format!(
         "select {} from
             (select m.id, m.customer, m.mailbox, m.state, m.listed_at, m.received_at, m.from_address, m.subject, m.verdict,
-                m.reason, m.error, m.run_id, r.name as run_name, r.status as run_status, r.failure as run_failure,
+                m.reason, m.error, r.id as run_id, r.name as run_name, r.status as run_status, r.failure as run_failure,
                 r.finished_at as run_finished_at, m.disposition, m.duplicate_of, m.documents_of
-             from messages m left join runs r on r.id = m.run_id) as report
+             from messages m left join runs r on r.message_id = m.id or r.id = m.run_id) as report
          where listed_at >= $1 and (cast($2 as text) is null or run_status = $2)
-         order by listed_at, id",
+         order by listed_at, id, run_id",
         ReportRow::COLUMNS
     );
     fetch!(all ReportRow, tx, sql, since.unwrap_or(DateTime::UNIX_EPOCH), status.map(RunStatus::as_str))
@@ -94,7 +94,11 @@ pub async fn facts(tx: &mut Tx, message: MessageId) -> Result<Option<Message>, S
 
 /// Messages that belong to a run, oldest first.
 pub async fn messages_of_run(tx: &mut Tx, run: RunId) -> Result<Vec<MessageRow>, StoreError> {
-    let sql = format!("select {} from messages where run_id = $1 order by listed_at, id", MessageRow::COLUMNS);
+    let sql = format!(
+        "select {} from messages where run_id = $1 or id = (select r.message_id from runs r where r.id = $1)
+         order by listed_at, id",
+        MessageRow::COLUMNS
+    );
     fetch!(all MessageRow, tx, sql, run.0)
 }
 

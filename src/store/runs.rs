@@ -54,6 +54,12 @@ impl RunRow {
     }
 }
 
+/// The runs that a message started, in the order of their launch, or the one that it answered, which its row names.
+pub async fn of_message(tx: &mut Tx, message: MessageId, named: Option<RunId>) -> Result<Vec<RunRow>, StoreError> {
+    let sql = format!("select {} from runs where message_id = $1 or id = $2 order by id", RunRow::COLUMNS);
+    fetch!(all RunRow, tx, sql, message.0, named.map(|id| id.0))
+}
+
 /// The next number of a series, from 1, without gaps: it belongs to the caller's transaction.
 pub async fn next_number(tx: &mut Tx, series: &str) -> Result<i64, StoreError> {
     let sql = format!(

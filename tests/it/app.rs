@@ -278,6 +278,7 @@ impl TestApp {
             customer: "acme",
             transaction_id: TransactionId::new(),
             message_id: None,
+            documents: &[],
             inputs: inputs.as_object().cloned().unwrap_or_default(),
             origin: origin.as_object().cloned().unwrap_or_default(),
             by: "test",

@@ -66,7 +66,7 @@ pub async fn poll(app: &TestApp, shelf: &mut Shelf) {
     app.settle().await;
 }
 
-async fn reconcile(app: &TestApp, shelf: &mut Shelf) -> usize {
+pub async fn reconcile(app: &TestApp, shelf: &mut Shelf) -> usize {
     app.app.intake.reconcile(&app.app.config.mailboxes[0], shelf).await.expect("reconcile")
 }
 
@@ -75,7 +75,7 @@ pub async fn balance(app: &TestApp, shelf: &mut Shelf) -> Balance {
 }
 
 /// Removes the row of a delivery behind the program's back.
-async fn lose(database: &Path, uid: &str) {
+pub async fn lose(database: &Path, uid: &str) {
     let mut connection = SqliteConnection::connect(&format!("sqlite:{}", database.display())).await.expect("connect");
     for statement in [
         "pragma foreign_keys = off",

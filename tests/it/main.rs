@@ -49,6 +49,7 @@ mod rig;
 mod rule_commands;
 mod samples;
 mod senders;
+mod starts;
 mod state;
 mod store_contract;
 mod store_holds;

@@ -3,7 +3,7 @@
 
 use countersign::domain::ids::{Delivery, MessageId};
 use countersign::domain::message::{Message, Part, PartKind, PartRole};
-use countersign::domain::verdict::{Decision, Severity, Verdict};
+use countersign::domain::verdict::{Decision, Severity, Start, Verdict};
 use countersign::reports::picture::MessagePicture;
 use countersign::reports::{explain_message, messages as report, show_message};
 use countersign::store::earlier::first_with_documents;
@@ -152,7 +152,7 @@ async fn decided(
 async fn the_first_message_with_a_document_is_found_for_many_at_once() {
     on_both(async |store: Store| {
         let mut tx = store.begin().await.unwrap();
-        let start = || Verdict::Start { workflow: "w".into(), inputs: Map::new() };
+        let start = || Verdict::Start(vec![Start { workflow: "w".into(), inputs: Map::new(), documents: vec![] }]);
         let document = PartRole::Document;
         let kept = Verdict::Quarantine { severity: Severity::Low };
         decided(&mut tx, "1", "acme", kept, &[("a", document)]).await;

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use countersign::cli::{self, Command, Ending, Rules, Since, Told};
 use countersign::domain::ids::{Delivery, MessageId};
 use countersign::domain::message::Message;
-use countersign::domain::verdict::{Decision, Disposition, Severity, Verdict};
+use countersign::domain::verdict::{Decision, Disposition, Severity, Start, Verdict};
 use countersign::intake::replay::{Against, People};
 use countersign::store::messages::{self, Decided};
 use countersign::store::past::{self, Place};
@@ -150,7 +150,10 @@ async fn new_suppliers_are_not_mistaken_for_new_rules() {
 
     let now = json(&replay(&app, Asked { people: People::Now, ..Asked::default() }).await);
     let change = &now["changes"][0];
-    assert_eq!((&change["after"]["verdict"], &change["after"]["workflow"]), (&"start".into(), &"ap-invoice".into()));
+    assert_eq!(
+        (&change["after"]["verdict"], &change["after"]["workflows"]),
+        (&"start".into(), &serde_json::json!(["ap-invoice"]))
+    );
     // The candidate has the same rule: not its doing.
     let same = candidate(&app, CANDIDATE);
     let asked = || Asked { rules: Some(same.clone()), people: People::Now, ..Asked::default() };
@@ -254,7 +257,8 @@ async fn the_past_is_read_in_pages_and_releases_by_themselves() {
             ("it's \u{1f600}", Some(Severity::Low), None)
         );
 
-        let verdict = Verdict::Start { workflow: "w".into(), inputs: Default::default() };
+        let start = Start { workflow: "w".into(), inputs: Default::default(), documents: vec![] };
+        let verdict = Verdict::Start(vec![start]);
         let outcome = Outcome {
             message: &message,
             verdict: &verdict,

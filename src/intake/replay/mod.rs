@@ -17,10 +17,11 @@ pub use outcome::Outcome;
 pub use recall::{Mail, Recalled};
 pub use tally::{Caught, Change, Example, Replay};
 
+use super::outcome::refused_by_workflow;
 use super::{Intake, IntakeError};
 use crate::behaviour::Behaviour;
 use crate::domain::person::Customer;
-use crate::domain::verdict::{Decision, Severity, Verdict};
+use crate::domain::verdict::Decision;
 use crate::domain::words::words;
 use crate::rules::{Facts, RuleSet};
 use crate::store::past::{self, PastRow, Place};
@@ -179,17 +180,6 @@ impl Screening {
 impl Intake {
     /// What rules make of facts; a start that its workflow would refuse is the quarantine that it would become.
     pub(super) fn decide_by(&self, rules: &RuleSet, facts: &Facts) -> Decision {
-        let mut decision = rules.screen(facts);
-        if let Verdict::Start { workflow, inputs } = &decision.verdict {
-            let refused = match self.behaviour().workflow(workflow) {
-                Some(known) => known.accept(inputs.clone()).err(),
-                None => Some(format!("there is no workflow `{workflow}`")),
-            };
-            if let Some(why) = refused {
-                decision.reason = format!("rule wanted to start {workflow}, but {why}");
-                decision.verdict = Verdict::Quarantine { severity: Severity::High };
-            }
-        }
-        decision
+        refused_by_workflow(&self.behaviour(), rules.screen(facts))
     }
 }

@@ -10,9 +10,9 @@ use crate::store::past::PastRow;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Outcome {
     pub verdict: String,
-    /// Of a start; none when the record does not tell.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub workflow: Option<String>,
+    /// Of a start: the workflow of each run; empty when the record does not tell.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub workflows: Vec<String>,
     /// Of a reply; the record does not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
@@ -28,24 +28,27 @@ pub struct Outcome {
 
 impl Outcome {
     pub fn of(decision: &Decision) -> Self {
-        let (mut workflow, mut template) = (None, None);
-        match &decision.verdict {
-            Verdict::Start { workflow: name, .. } => workflow = Some(name.clone()),
-            Verdict::Reply { template: name } => template = Some(name.clone()),
-            Verdict::Resume | Verdict::Ignore | Verdict::Quarantine { .. } => {}
-        }
+        let template = match &decision.verdict {
+            Verdict::Reply { template: name } => Some(name.clone()),
+            _ => None,
+        };
+        let workflows = sorted(decision.verdict.workflows());
         let severity = decision.verdict.severity();
         let rule = decision.explanation.rule.clone();
         let also = deeds(&decision.explanation);
-        Self { verdict: decision.verdict.name().to_owned(), workflow, template, severity, also, rule }
+        Self { verdict: decision.verdict.name().to_owned(), workflows, template, severity, also, rule }
     }
 
     pub fn recorded(row: &PastRow, explanation: &Explanation) -> Self {
         let verdict = row.verdict.clone().unwrap_or_default();
         // A release may have started a run since; that is not what the rules said.
-        let workflow = row.workflow.clone().filter(|_| verdict == "start");
+        let workflows = match explanation.taken.as_slice() {
+            _ if verdict != "start" => vec![],
+            [] => row.workflow.clone().into_iter().collect(),
+            taken => sorted(taken.iter().map(|taken| taken.workflow.as_str())),
+        };
         let (also, rule) = (deeds(explanation), explanation.rule.clone());
-        Self { verdict, workflow, template: None, severity: row.severity, also, rule }
+        Self { verdict, workflows, template: None, severity: row.severity, also, rule }
     }
 
     /// Whether the same becomes of the message. What the record does not tell is no difference.
@@ -55,19 +58,22 @@ impl Outcome {
         }
         self.verdict == other.verdict
             && self.also == other.also
-            && agree(&self.workflow, &other.workflow)
+            && (self.workflows.is_empty() || other.workflows.is_empty() || self.workflows == other.workflows)
             && agree(&self.template, &other.template)
             && agree(&self.severity, &other.severity)
     }
 
-    /// `start ap-invoice`, `quarantine (high), tag contract`.
+    /// `start ap-invoice`, `start ap-invoice (3 runs), price-list`, `quarantine (high), tag contract`.
     pub fn told(&self) -> String {
         let severity = self.severity.map(|severity| format!(" ({severity})"));
-        let named = self.workflow.iter().chain(&self.template).map(|name| format!(" {name}"));
-        let also = self.also.iter().map(|deed| format!(", {deed}"));
-        let (named, severity, also) =
-            (named.collect::<String>(), severity.unwrap_or_default(), also.collect::<String>());
-        format!("{}{named}{severity}{also}", self.verdict)
+        let runs = self.workflows.chunk_by(|one, next| one == next).map(|runs| match runs {
+            [one] => one.clone(),
+            all => format!("{} ({} runs)", all[0], all.len()),
+        });
+        let named: Vec<String> = runs.chain(self.template.clone()).collect();
+        let named = if named.is_empty() { String::new() } else { format!(" {}", named.join(", ")) };
+        let also: String = self.also.iter().map(|deed| format!(", {deed}")).collect();
+        format!("{}{named}{}{also}", self.verdict, severity.unwrap_or_default())
     }
 
     /// The rule in words.
@@ -83,13 +89,19 @@ fn deeds(explanation: &Explanation) -> Vec<Deed> {
     deeds
 }
 
+fn sorted<'a>(workflows: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut workflows: Vec<String> = workflows.map(str::to_owned).collect();
+    workflows.sort();
+    workflows
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn outcome(verdict: &str, workflow: Option<&str>, severity: Option<Severity>) -> Outcome {
-        let (verdict, workflow) = (verdict.to_owned(), workflow.map(str::to_owned));
-        Outcome { verdict, workflow, template: None, severity, also: vec![], rule: None }
+    fn outcome(verdict: &str, workflows: &[&str], severity: Option<Severity>) -> Outcome {
+        let workflows = sorted(workflows.iter().copied());
+        Outcome { verdict: verdict.to_owned(), workflows, template: None, severity, also: vec![], rule: None }
     }
 
     #[test]
@@ -97,12 +109,15 @@ mod tests {
         let check = |one: &Outcome, other: &Outcome, expected: bool| {
             assert_eq!((one.is_same(other), other.is_same(one)), (expected, expected), "{one:?} {other:?}");
         };
-        let start = |workflow| outcome("start", workflow, None);
-        check(&start(Some("a")), &start(Some("a")), true);
-        check(&start(Some("a")), &start(Some("b")), false);
-        check(&start(Some("a")), &start(None), true);
-        check(&start(None), &outcome("ignore", None, None), false);
-        let held = |severity| outcome("quarantine", None, severity);
+        let start = |workflows| outcome("start", workflows, None);
+        check(&start(&["a"]), &start(&["a"]), true);
+        check(&start(&["a"]), &start(&["b"]), false);
+        check(&start(&["a"]), &start(&[]), true);
+        check(&start(&["a"]), &start(&["a", "a"]), false);
+        check(&start(&["a", "b"]), &start(&["b", "a"]), true);
+        check(&start(&[]), &outcome("ignore", &[], None), false);
+        assert_eq!(start(&["b", "a", "b"]).told(), "start a, b (2 runs)");
+        let held = |severity| outcome("quarantine", &[], severity);
         check(&held(Some(Severity::Low)), &held(Some(Severity::High)), false);
         check(&held(Some(Severity::Low)), &held(None), true);
         let renamed = Outcome { rule: Some("new".into()), ..held(None) };

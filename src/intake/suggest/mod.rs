@@ -13,7 +13,6 @@ use super::{Intake, IntakeError};
 use crate::behaviour::Rulebook;
 use crate::domain::ids::MessageId;
 use crate::domain::person::Customer;
-use crate::domain::verdict::Verdict;
 use crate::reports::text;
 use crate::rules;
 use crate::store::past::{self, PastRow};
@@ -109,7 +108,7 @@ impl Intake {
         let workflow = row.workflow.clone()?;
         let facts = mail.facts(&row, customer, People::Now);
         let decision = self.decide_by(&self.behaviour().rules, &facts);
-        if matches!(&decision.verdict, Verdict::Start { workflow: name, .. } if *name == workflow) {
+        if decision.verdict.workflows().any(|name| name == workflow) {
             return None;
         }
         let domain = mail.message.author()?.domain().to_owned();

@@ -17,7 +17,7 @@ fn compile(entry: &Entry<'_>, workshop: &mut Workshop<'_>) -> Compiled {
     for (span, source) in texts(entry.value)? {
         let compiled = expression::Condition::new(source)
             .map_err(|why| Fault::new(span.clone(), why, "write a minijinja expression, such as \"score > 3\""))?;
-        let hidden: &[&str] = if workshop.in_signal { &["score", "captures"] } else { &["captures"] };
+        let hidden: &[&str] = if workshop.in_signal { &["score", "captures", "group"] } else { &["captures", "group"] };
         check_names(span, source, hidden)?;
         sources.push(compiled);
     }

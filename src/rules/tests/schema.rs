@@ -8,7 +8,7 @@ use crate::domain::document::Repeated;
 use crate::domain::verdict::Severity;
 use crate::rules::compile::{FILE_KEYS, RULE_KEYS};
 use crate::rules::language::LANGUAGES;
-use crate::rules::{action, also, sample, trial};
+use crate::rules::{action, also, sample, starts, trial};
 
 #[test]
 fn the_shipped_schema_is_the_language() {
@@ -102,16 +102,29 @@ fn key(name: &str) -> Value {
             let own = json!({"quarantine": string(), "severity": words_of(Severity::ALL)});
             one_of([json!({"enum": ["quarantine", "next"]}), object(own.as_object().unwrap().clone(), &["quarantine"])])
         }
-        "name" | "start" | "ignore" | "quarantine" | "reply" | "reason" => string(),
+        "start" => one_or_more(one_of([string(), object(start(), &["workflow"])])),
+        "name" | "ignore" | "quarantine" | "reply" | "reason" => string(),
         other => panic!("say what `{other}` takes"),
     }
 }
 
+/// What one entry of `start` takes.
+fn start() -> Map<String, Value> {
+    let of = |name: &str| match name {
+        "workflow" => string(),
+        "kinds" => some_of(PartKind::ALL),
+        "each" => words_of(starts::Each::ALL),
+        "inputs" => key("inputs"),
+        other => panic!("say what `{other}` takes"),
+    };
+    starts::KEYS.iter().map(|name| ((*name).to_owned(), of(name))).collect()
+}
+
 fn of_test(name: &str) -> Value {
     match name {
-        "from" | "to" | "came_before" | "supplier_domains" => strings(),
+        "from" | "to" | "workflow" | "came_before" | "supplier_domains" => strings(),
         "headers" => json!({"type": "object", "additionalProperties": string()}),
-        "attachments" => one_or_more(one_of([string(), object(part(&["name", "kind", "role", "size"]), &[])])),
+        "attachments" => one_or_more(one_of([string(), object(part(&["name", "kind", "role", "size", "twin"]), &[])])),
         "dmarc" | "spf" => words_of(AuthResult::ALL),
         "dkim" => some_of(AuthResult::ALL),
         "automatic" => words_of(Automatic::ALL),
@@ -120,6 +133,7 @@ fn of_test(name: &str) -> Value {
         "expect" => json!({"enum": trial::VERDICTS}),
         "matches" | "first_time_sender" => json!({"type": "boolean"}),
         "score" => json!({"type": "integer"}),
+        "runs" => json!({"type": "integer", "minimum": 0}),
         "now" => json!({}),
         "also" => besides(),
         _ => string(),
@@ -171,6 +185,7 @@ fn part(keys: &[&str]) -> Map<String, Value> {
         "role" => some_of(PartRole::ALL),
         "size" | "size_min" | "size_max" => json!({"type": ["integer", "string"]}),
         "name" => strings(),
+        "twin" => json!({"type": "boolean"}),
         _ => json!({"type": "integer", "minimum": 0}),
     };
     keys.iter().map(|key| ((*key).to_owned(), of(key))).collect()

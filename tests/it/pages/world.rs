@@ -101,6 +101,7 @@ impl World {
             customer: "acme",
             transaction_id: TransactionId::new(),
             message_id: None,
+            documents: &[],
             inputs: json!({"supplier": "Nordwind Papier GmbH"}).as_object().expect("an object").clone(),
             origin: origin.as_object().expect("an object").clone(),
             by: "billing@nordwind.example",
