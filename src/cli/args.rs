@@ -60,7 +60,8 @@ pub enum Command {
     #[command(
         after_help = ENDINGS,
         long_about = "Runs the daemon until SIGTERM or Ctrl-C, which end it within 10 seconds; what is in hand is taken up again at \
-            the next start.\n\nSeveral machines share the work over one PostgreSQL and one bucket; --roles says what this \
+            the next start. Changed rules, workflows, templates and people are taken over while it runs; SIGHUP does it at \
+            once. When one has a fault, the last good set stays.\n\nSeveral machines share the work over one PostgreSQL and one bucket; --roles says what this \
             one does.\n\n\
             Examples:\n  countersign run --config prod.toml\n  countersign run --config prod.toml --roles intake,worker"
     )]

@@ -166,7 +166,8 @@ impl Compiler<'_, '_> {
                 }
                 "test" => {
                     for (span, keys) in self.keep(tables(entry.value)).unwrap_or_default() {
-                        let read = trial::read(span, keys, None);
+                        let at = self.place(span.start);
+                        let read = trial::read(span, at, keys, None);
                         file.trials.extend(self.keep(read));
                     }
                 }
@@ -235,11 +236,12 @@ impl Compiler<'_, '_> {
             let mend = "add a condition; what meets every message belongs in [default]";
             self.faults.push(Fault::new(span.clone(), "the rule has no condition", mend));
         }
+        let at = self.place(span.start);
         for (span, keys) in tests {
-            let read = trial::read(span, keys, name.as_deref());
+            let at = self.place(span.start);
+            let read = trial::read(span, at, keys, name.as_deref());
             trials.extend(self.keep(read));
         }
-        let at = self.place(span.start);
         let rule = Rule { name: name?, at, span, clauses, action: action?, also, on_error };
         (self.faults.len() == before).then_some(rule)
     }

@@ -1,13 +1,13 @@
 //! Lists of a rule file: inline, the first column of a CSV file beside it, or whom the customer knows.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Component, Path};
 use std::sync::Arc;
 
 use toml::de::DeValue;
 
 use super::facts::Facts;
-use super::pattern::Pattern;
+use super::pattern::{Pattern, PatternBank};
 use super::read::{Entry, Fault, Node, table, text, texts, wrong};
 
 /// Values without regard to case; those with `*` or `?` are globs.
@@ -18,7 +18,11 @@ pub(super) struct List(Arc<Inside>);
 struct Inside {
     known: Option<Known>,
     exact: HashSet<String>,
-    globs: Vec<Pattern>,
+    /// What stands behind the star of globs such as `*.nordwind.example`, of which there may be thousands.
+    endings: HashSet<String>,
+    /// Lengths of the endings, in bytes.
+    lengths: BTreeSet<usize>,
+    globs: PatternBank,
 }
 
 /// People of the customer, as the database has them.
@@ -46,8 +50,12 @@ impl List {
 
     /// Whether a value is written in it.
     fn holds(&self, value: &str) -> bool {
-        let Inside { exact, globs, .. } = &*self.0;
-        exact.contains(&value.to_lowercase()) || globs.iter().any(|glob| glob.is_match(value))
+        let Inside { exact, endings, lengths, globs, .. } = &*self.0;
+        let lower = value.to_lowercase();
+        let ending = |length: &usize| lower.get(lower.len().checked_sub(*length)?..);
+        exact.contains(&lower)
+            || lengths.iter().filter_map(ending).any(|ending| endings.contains(ending))
+            || globs.is_match(value)
     }
 
     fn of<'v>(values: impl IntoIterator<Item = &'v str>) -> Result<Self, String> {
@@ -55,10 +63,21 @@ impl List {
         for value in values {
             match value.contains(['*', '?']) {
                 // A value never is a regex: it may come from a table of another program.
-                true => inside.globs.push(Pattern::parse(value.trim_start_matches('/'))?),
+                true => {
+                    let glob = Pattern::parse(value.trim_start_matches('/'))?;
+                    match value.strip_prefix('*').filter(|ending| !ending.contains(['*', '?', '\\'])) {
+                        Some(ending) => {
+                            let ending = ending.to_lowercase();
+                            inside.lengths.insert(ending.len());
+                            inside.endings.insert(ending);
+                        }
+                        None => drop(inside.globs.add(glob)),
+                    }
+                }
                 false => drop(inside.exact.insert(value.to_lowercase())),
             }
         }
+        inside.globs.prepare();
         Ok(Self(Arc::new(inside)))
     }
 }
@@ -153,5 +172,14 @@ mod tests {
         let list = List::of(["Nordwind.example", "*.kraft.example"]).unwrap();
         assert!(list.holds("nordwind.EXAMPLE") && list.holds("mail.kraft.example"));
         assert!(!list.holds("kraft.example") && !list.holds("nordwind.example.evil"));
+    }
+
+    #[test]
+    fn thousands_of_globs_are_one_look() {
+        let globs: Vec<_> = (0..20_000).map(|n| format!("*.D{n}.example")).collect();
+        let list = List::of(globs.iter().map(String::as_str).chain(["billing@*", "*@ärzte.example"])).unwrap();
+        assert!(list.0.lengths.len() < 10 && list.0.globs.is_one_set());
+        assert!(list.holds("Billing@elsewhere.example") && list.holds("x@ÄRZTE.example"));
+        assert!(list.holds("mail.d1999.example") && !list.holds("mail.d20000.example") && !list.holds("d7.example"));
     }
 }

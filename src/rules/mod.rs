@@ -9,15 +9,18 @@
 //! - The facts are listed in `facts::FACTS`; the conditions are the files below `conditions/`.
 //! - A set that has a fault or a failing test is not given out.
 
+mod act;
 mod action;
 mod also;
 mod compile;
 mod conditions;
 mod expressions;
 mod facts;
+mod gate;
 mod language;
 mod lists;
 mod lookalike;
+mod passed;
 mod pattern;
 mod read;
 mod sample;
@@ -37,6 +40,8 @@ pub use self::facts::{Attachment, FACTS, Facts, Surroundings};
 
 use self::compile::{Context, RuleFile};
 use self::conditions::Registry;
+use self::gate::Gates;
+use self::screen::Telling;
 use self::seen::Banks;
 use crate::config::diagnostic::Diagnostic;
 use crate::domain::event::hex;
@@ -70,6 +75,10 @@ pub struct RuleSet {
     hash: String,
     files: Vec<RuleFile>,
     banks: Banks,
+    /// Of the rules of all files, in order.
+    rule_gates: Gates,
+    /// Of the signals of all files, in order.
+    signal_gates: Gates,
 }
 
 /// What one test in a rule file came to.
@@ -97,7 +106,8 @@ impl RuleSet {
     /// No rule at all: what is screened goes to quarantine.
     pub fn none() -> Self {
         let (directory, hash) = (PathBuf::new(), hex(&Sha256::digest([])));
-        Self { directory, hash, files: vec![], banks: Banks::default() }
+        let (rule_gates, signal_gates) = (Gates::default(), Gates::default());
+        Self { directory, hash, files: vec![], banks: Banks::default(), rule_gates, signal_gates }
     }
 
     /// SHA-256 (hex) over the rule files and the lists they name.
@@ -107,12 +117,17 @@ impl RuleSet {
 
     /// What becomes of a message. Total: whatever the facts, there is a decision with its explanation.
     pub fn screen(&self, facts: &Facts) -> Decision {
-        screen::screen(self, facts, false)
+        screen::screen(self, facts, Telling::Brief)
+    }
+
+    /// The same decision, told by rule and score alone: for whoever compares many.
+    pub fn decide(&self, facts: &Facts) -> Decision {
+        screen::screen(self, facts, Telling::Least)
     }
 
     /// The same decision, with every rule told condition by condition, however many there are.
     pub fn explain(&self, facts: &Facts) -> Decision {
-        screen::screen(self, facts, true)
+        screen::screen(self, facts, Telling::Whole)
     }
 
     /// Runs the tests that the files carry, in their order, without effects.
@@ -120,7 +135,7 @@ impl RuleSet {
         let run = |(file, trial): (&RuleFile, &trial::Trial)| {
             let mailbox = file.mailboxes.as_ref().and_then(|mine| mine.first()).map(String::as_str);
             let failure = trial.run(self, mailbox, parse).err();
-            TestResult { name: trial.name.clone(), at: file.at(trial.span.start), failure }
+            TestResult { name: trial.name.clone(), at: trial.at.clone(), failure }
         };
         self.trials().map(run).collect()
     }
@@ -153,7 +168,10 @@ impl RuleSet {
                 Err(found) => faults.extend(found),
             }
         }
-        let set = Self { directory: directory.to_owned(), hash: hex(&digest.finalize()), files, banks };
+        let rule_gates = Gates::new(files.iter().flat_map(|file: &RuleFile| &file.rules).map(|rule| &rule.clauses));
+        let signal_gates = Gates::new(files.iter().flat_map(|file| &file.signals).map(|signal| &signal.clauses));
+        let (directory, hash) = (directory.to_owned(), hex(&digest.finalize()));
+        let set = Self { directory, hash, files, banks, rule_gates, signal_gates };
         faults.extend(set.clashes());
         if !faults.is_empty() {
             return Err(faults);
@@ -168,18 +186,18 @@ impl RuleSet {
         let mut say = |file: &RuleFile, span: &std::ops::Range<usize>, what: String, mend: &str| {
             faults.push(read::Fault::new(span.clone(), what, mend).at(&file.path, &file.text));
         };
-        let mut rules: BTreeMap<&str, String> = BTreeMap::new();
-        let mut signals: BTreeMap<&str, String> = BTreeMap::new();
+        let mut rules: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut signals: BTreeMap<&str, (&RuleFile, usize)> = BTreeMap::new();
         for file in &self.files {
             for rule in &file.rules {
-                if let Some(first) = rules.insert(&rule.name, rule.at.clone()) {
+                if let Some(first) = rules.insert(&rule.name, &rule.at) {
                     let what = format!("a rule at {first} is named `{}` too", rule.name);
                     say(file, &rule.span, what, "rename one of them");
                 }
             }
             for signal in &file.signals {
-                if let Some(first) = signals.insert(&signal.name, file.at(signal.span.start)) {
-                    let what = format!("a signal at {first} is named `{}` too", signal.name);
+                if let Some((earlier, start)) = signals.insert(&signal.name, (file, signal.span.start)) {
+                    let what = format!("a signal at {} is named `{}` too", earlier.at(start), signal.name);
                     say(file, &signal.span, what, "rename one of them");
                 }
             }
@@ -225,6 +243,24 @@ impl RuleSet {
     /// The files whose rules apply to mail of a mailbox, in order.
     fn covering<'s>(&'s self, mailbox: &'s str) -> impl Iterator<Item = &'s RuleFile> {
         self.files.iter().filter(move |file| file.covers(mailbox))
+    }
+
+    /// What these files hold of one kind, each with its number among those of all files.
+    fn numbered<'s, T>(
+        &'s self,
+        mailbox: &'s str,
+        of: impl Fn(&RuleFile) -> &[T] + Copy + 's,
+    ) -> impl Iterator<Item = (usize, &'s T)>
+    where
+        T: 's,
+    {
+        let starts = self.files.iter().scan(0, move |next, file| {
+            let start = *next;
+            *next += of(file).len();
+            Some((start, file))
+        });
+        let covering = starts.filter(move |(_, file)| file.covers(mailbox));
+        covering.flat_map(move |(start, file)| of(file).iter().enumerate().map(move |(at, one)| (start + at, one)))
     }
 }
 

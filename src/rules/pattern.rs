@@ -137,6 +137,14 @@ impl PatternBank {
         self.patterns.get(number)
     }
 
+    /// Whether any pattern matches.
+    pub fn is_match(&self, value: &str) -> bool {
+        if self.patterns.is_empty() {
+            return false;
+        }
+        self.set().map_or_else(|| self.patterns.iter().any(|one| one.is_match(value)), |set| set.is_match(value))
+    }
+
     /// Which patterns match which of the values.
     pub fn matches(&self, values: &[&str]) -> Matches {
         let of = |value: &&str| match self.set() {
@@ -149,6 +157,12 @@ impl PatternBank {
     /// Compiles the set now rather than at the first message.
     pub fn prepare(&self) {
         self.set();
+    }
+
+    /// Whether all are matched in one pass.
+    #[cfg(test)]
+    pub fn is_one_set(&self) -> bool {
+        self.set().is_some()
     }
 
     fn set(&self) -> Option<&RegexSet> {
@@ -172,6 +186,11 @@ impl Matches {
     /// Whether a pattern matches the value at this place.
     pub fn is_match(&self, value: usize, number: usize) -> bool {
         self.0.get(value).is_some_and(|numbers| numbers.binary_search(&number).is_ok())
+    }
+
+    /// Every number, once for each value that it matches.
+    pub fn numbers(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().flatten().copied()
     }
 
     /// The place of the first value that a pattern matches.

@@ -2,27 +2,34 @@
 
 use std::cmp::Reverse;
 
-use serde_json::{Map, Value};
-
 use super::RuleSet;
-use super::action::{Action, Does, OnError};
+use super::act::{act, say};
+use super::action::OnError;
 use super::compile::{Clause, Clauses, Rule};
 use super::conditions::{Held, Look};
 use super::facts::Facts;
+use super::passed::Passed;
 use super::seen::Seen;
 use crate::domain::also::Also;
-use super::starts::{self, Started};
-use crate::domain::expression;
-use crate::domain::verdict::{
-    ConditionTrace, Decision, Explanation, PassedOver, RuleTrace, Severity, SignalHit, Verdict,
-};
+use crate::domain::verdict::{ConditionTrace, Decision, Explanation, RuleTrace, Severity, SignalHit, Verdict};
 
 /// Most rules for one mailbox of which each is told condition by condition.
 const TOLD_WHOLE: usize = 50;
 
-/// The decision. With `whole`, each rule is told condition by condition however many there are.
-pub(super) fn screen(rules: &RuleSet, facts: &Facts, whole: bool) -> Decision {
-    let mut decision = decide(rules, facts, whole);
+/// How much of what led to a decision is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Telling {
+    /// The rule and the score.
+    Least,
+    /// Everything; of a large set, rules far from matching by name and what ruled them out.
+    Brief,
+    /// Each rule condition by condition, however many there are.
+    Whole,
+}
+
+/// The decision, the same however much is told.
+pub(super) fn screen(rules: &RuleSet, facts: &Facts, telling: Telling) -> Decision {
+    let mut decision = decide(rules, facts, telling);
     // Told only when a rule asked: it takes long to find out.
     if let Some(Some(language)) = facts.language.get() {
         decision.explanation.facts.insert("language".into(), (*language).into());
@@ -30,27 +37,32 @@ pub(super) fn screen(rules: &RuleSet, facts: &Facts, whole: bool) -> Decision {
     decision
 }
 
-fn decide(rules: &RuleSet, facts: &Facts, whole: bool) -> Decision {
+fn decide(rules: &RuleSet, facts: &Facts, telling: Telling) -> Decision {
     let mut seen = Seen::new(facts, &rules.banks);
     let mut told = Explanation { ruleset: Some(rules.hash.clone()), ..Default::default() };
-    let mut shown = facts.to_json(false);
     add_signals(rules, &mut seen, &mut told);
-    shown.insert("score".into(), told.score.into());
-    told.facts = shown;
-    let mut nearest = Nearest::default();
-    let covering = || rules.covering(&facts.mailbox).flat_map(|file| &file.rules);
+    if telling != Telling::Least {
+        told.facts = facts.to_json(false);
+        told.facts.insert("score".into(), told.score.into());
+    }
+    let mut nearest = Nearest::new(telling);
     // Telling of a thousand rules what each of their conditions met would take longer than screening.
-    let is_large = !whole && rules.covering(&facts.mailbox).map(|file| file.rules.len()).sum::<usize>() > TOLD_WHOLE;
-    let mut passed = Passed::default();
-    for rule in covering() {
-        if is_large && let Some(key) = rules_out(&rule.clauses, &seen, nearest.rank()) {
-            passed.add(key, rule);
+    let count = || rules.covering(&facts.mailbox).map(|file| file.rules.len()).sum::<usize>();
+    let is_large = telling == Telling::Least || telling == Telling::Brief && count() > TOLD_WHOLE;
+    let (mut passed, open) = (Passed::default(), rules.rule_gates.for_message());
+    for (number, rule) in rules.numbered(&facts.mailbox, |file| &file.rules) {
+        let closed = || open.closed_by(number, &seen).filter(|_| nearest.is_nearer_than(&rule.clauses));
+        if is_large && let Some(key) = closed().or_else(|| rules_out(&rule.clauses, &seen, nearest.rank())) {
+            if telling != Telling::Least {
+                passed.add(key, rule);
+            }
             continue;
         }
         let mut weighed = weigh(&rule.clauses, &seen);
         let outcome = match weighed.held {
             Held::Yes => act(&rule.action, &seen, &weighed.captures),
             Held::Failed => Err(weighed.failure.take().unwrap_or_default()),
+            Held::No | Held::Unknown if telling == Telling::Least => continue,
             Held::No | Held::Unknown => {
                 let is_nearest = nearest.consider(rule, &mut weighed);
                 if !is_large {
@@ -91,11 +103,11 @@ fn decide(rules: &RuleSet, facts: &Facts, whole: bool) -> Decision {
         };
         told.rules.push(trace(rule, true, weighed.traces));
         told.rule = Some(rule.name.clone());
-        told.passed_over = passed.groups;
+        told.passed_over = passed.told();
         told.nearest_miss = nearest.told();
         return Decision::new(decided.0, decided.1, told);
     }
-    told.passed_over = passed.groups;
+    told.passed_over = passed.told();
     told.nearest_miss = nearest.told();
     by_default(rules, &seen, told)
 }
@@ -121,8 +133,9 @@ fn by_default(rules: &RuleSet, seen: &Seen<'_>, mut told: Explanation) -> Decisi
 }
 
 fn add_signals(rules: &RuleSet, seen: &mut Seen<'_>, told: &mut Explanation) {
-    for signal in rules.covering(&seen.facts.mailbox).flat_map(|file| &file.signals) {
-        if rules_out(&signal.clauses, seen, Some((0, Reverse(usize::MAX)))).is_some() {
+    let open = rules.signal_gates.for_message();
+    for (number, signal) in rules.numbered(&seen.facts.mailbox, |file| &file.signals) {
+        if open.closed_by(number, seen).is_some() || rules_out(&signal.clauses, seen, Some(ANY_IS_FARTHER)).is_some() {
             continue;
         }
         let weighed = weigh(&signal.clauses, seen);
@@ -182,13 +195,20 @@ impl Weighed {
 /// How far a rule is from matching: what it misses, then what it has.
 type Rank = (usize, Reverse<usize>);
 
+/// A rank that none is nearer than.
+const ANY_IS_FARTHER: Rank = (0, Reverse(usize::MAX));
+
+/// Whether what misses `missing` of these conditions at least is no nearer than `nearest`.
+fn is_farther(clauses: &Clauses, missing: usize, nearest: Rank) -> bool {
+    let all = clauses.all.len() + clauses.unless.len();
+    (missing, Reverse(all - missing)) >= nearest
+}
+
 /// The condition that keeps it from matching for certain, as soon as it can be no nearer miss than `nearest` either. None: `weigh` has
 /// to say. What is cheap is asked first.
 fn rules_out(clauses: &Clauses, seen: &Seen<'_>, nearest: Option<Rank>) -> Option<&'static str> {
-    let (nearest_missing, Reverse(nearest_has)) = nearest?;
-    let all = clauses.all.len() + clauses.unless.len();
+    let nearest = nearest?;
     let (mut missing, mut by, mut unknown, mut has_failed) = (0, None, None, false);
-    let is_farther = |missing| missing > nearest_missing || missing == nearest_missing && all - missing <= nearest_has;
     let costly = |clause: &&Clause| clause.condition.is_costly();
     let is_cheap = |group: &&Vec<Clause>| !group.iter().any(|clause| clause.condition.is_costly());
     let each = |clause: &Clause| (clause.condition.held(seen), clause.key);
@@ -220,11 +240,11 @@ fn rules_out(clauses: &Clauses, seen: &Seen<'_>, nearest: Option<Rank>) -> Optio
             Held::Failed => has_failed = true,
             Held::Yes => {}
         }
-        if by.is_some() && is_farther(missing) {
+        if by.is_some() && is_farther(clauses, missing, nearest) {
             return by;
         }
     }
-    unknown.filter(|_| !has_failed && is_farther(missing))
+    unknown.filter(|_| !has_failed && is_farther(clauses, missing, nearest))
 }
 
 /// All must hold and no group of `unless` may; a definite no is stronger than a failure, a failure than the unknown.
@@ -300,79 +320,12 @@ fn trace(rule: &Rule, matched: bool, conditions: Vec<ConditionTrace>) -> RuleTra
     RuleTrace { rule: rule.name.clone(), at: rule.at.clone(), matched, conditions }
 }
 
-/// Fills in inputs and reason.
-///
-/// # Errors
-/// When an input cannot be filled in. A reason that cannot stands as it is written: it decides nothing.
-fn act(action: &Action, seen: &Seen<'_>, captures: &[(String, String)]) -> Result<Started, String> {
-    let always = |verdict: &Verdict, reason| Started { verdict: verdict.clone(), reason, taken: vec![], left: vec![] };
-    let fills_reason = action.reason.as_deref().is_some_and(|reason| reason.contains("{{") || reason.contains("{%"));
-    let mut context = match &action.does {
-        Does::Always(verdict) if !fills_reason => return Ok(always(verdict, action.reason.clone())),
-        Does::Start(starts) if !fills_reason && starts.is_plain() => Value::Null,
-        _ => seen.values().clone(),
-    };
-    // The first pattern to capture a name keeps it.
-    let captured: Map<_, _> = captures.iter().rev().map(|(k, v)| (k.clone(), Value::String(v.clone()))).collect();
-    if let Value::Object(facts) = &mut context {
-        facts.insert("captures".into(), Value::Object(captured));
-    }
-    let reason = action.reason.as_ref().map(|reason| {
-        let filled = fills_reason.then(|| expression::fill(&Value::String(reason.clone()), &context));
-        match filled {
-            Some(Ok(Value::String(text))) => text,
-            Some(Ok(other)) => other.to_string(),
-            Some(Err(_)) | None => reason.clone(),
-        }
-    });
-    match &action.does {
-        Does::Always(verdict) => Ok(always(verdict, reason)),
-        Does::Start(starts) => {
-            let started = starts.work_out(seen.facts, &mut context)?;
-            Ok(Started { reason: started.reason.or(reason), ..started })
-        }
-    }
-}
-
-/// The verdict with its reason; what its runs take, and what is left, stands in the explanation.
-fn say(
-    wanted: &Action,
-    started: Started,
-    told: &mut Explanation,
-    otherwise: impl FnOnce() -> String,
-) -> (Verdict, String) {
-    let Started { verdict, reason, taken, left } = started;
-    let mut reason = reason.unwrap_or_else(otherwise);
-    if !left.is_empty() {
-        reason.push_str(&format!("; no run takes {}", starts::list(&left)));
-    }
-    (told.taken, told.left) = (taken, left);
-    if matches!(wanted.does, Does::Start(_)) && !matches!(verdict, Verdict::Start(_)) {
-        told.leave_undone();
-    }
-    (verdict, reason)
-}
-
-/// The rules of a large set that did not match, by what ruled them out.
-#[derive(Default)]
-struct Passed<'r> {
-    groups: Vec<PassedOver>,
-    /// The nearest so far, which is told whole, and what ruled it out.
-    nearest: Option<(&'r Rule, &'static str)>,
-}
-
-impl Passed<'_> {
-    fn add(&mut self, key: &'static str, rule: &Rule) {
-        match self.groups.iter_mut().find(|group| group.condition == key) {
-            Some(group) => group.rules.push(rule.name.clone()),
-            None => self.groups.push(PassedOver { condition: key.to_owned(), rules: vec![rule.name.clone()] }),
-        }
-    }
-}
-
 /// The passed-over rule with the fewest conditions that did not hold; among equals the one that held most, then the first.
-#[derive(Default)]
-struct Nearest<'r>(Option<Miss<'r>>);
+struct Nearest<'r> {
+    miss: Option<Miss<'r>>,
+    /// Nobody asks for it.
+    is_idle: bool,
+}
 
 struct Miss<'r> {
     rank: Rank,
@@ -381,8 +334,17 @@ struct Miss<'r> {
 }
 
 impl<'r> Nearest<'r> {
+    fn new(telling: Telling) -> Self {
+        Self { miss: None, is_idle: telling == Telling::Least }
+    }
+
     fn rank(&self) -> Option<Rank> {
-        self.0.as_ref().map(|miss| miss.rank)
+        if self.is_idle { Some(ANY_IS_FARTHER) } else { self.miss.as_ref().map(|miss| miss.rank) }
+    }
+
+    /// Whether no rule of these conditions, one of which does not hold, can be nearer.
+    fn is_nearer_than(&self, clauses: &Clauses) -> bool {
+        self.rank().is_some_and(|nearest| is_farther(clauses, 1, nearest))
     }
 
     /// Whether it is the nearest so far.
@@ -390,13 +352,13 @@ impl<'r> Nearest<'r> {
         let rank = (weighed.missing.len(), Reverse(weighed.fulfilled));
         let is_nearest = self.rank().is_none_or(|best| rank < best);
         if is_nearest {
-            self.0 = Some(Miss { rank, rule, missing: std::mem::take(&mut weighed.missing) });
+            self.miss = Some(Miss { rank, rule, missing: std::mem::take(&mut weighed.missing) });
         }
         is_nearest
     }
 
     fn told(&self) -> Option<String> {
-        let Miss { rule, missing, .. } = self.0.as_ref()?;
+        let Miss { rule, missing, .. } = self.miss.as_ref()?;
         let wishes: Vec<_> = missing.iter().filter_map(|missing| missing.wish(&rule.clauses)).collect();
         Some(format!("would have matched `{}` if {}", rule.name, wishes.join(" and ")))
     }

@@ -75,6 +75,15 @@ impl Field {
     }
 }
 
+/// Where patterns look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Field(Field),
+    FileName,
+    /// By its place in the banks.
+    Header(usize),
+}
+
 /// The patterns of a rule set, by field.
 #[derive(Debug, Default)]
 pub(super) struct Banks {
@@ -144,6 +153,12 @@ impl<'a> Sighted<'a> {
         self.bank.get(number)
     }
 
+    /// Numbers of the patterns that match any value, some perhaps twice; none when the fact is not known.
+    fn matching(&self) -> Option<Vec<usize>> {
+        self.values.as_ref()?;
+        Some(self.matches().numbers().collect())
+    }
+
     /// Whether any of these patterns matches any value; none when the fact is not known.
     pub fn any(&self, numbers: &[usize]) -> Option<bool> {
         self.values.as_ref()?;
@@ -204,6 +219,15 @@ impl<'a> Seen<'a> {
         let (name, bank) = self.banks.headers.get(at)?;
         let values = || self.facts.headers.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
         Some(self.headers.get(at)?.get_or_init(|| Sighted::new(bank, Some(values().collect()))))
+    }
+
+    /// Numbers of the patterns that match there; none when the fact is not known.
+    pub fn matching(&self, place: Place) -> Option<Vec<usize>> {
+        match place {
+            Place::Field(field) => self.field(field).matching(),
+            Place::FileName => self.file_names().matching(),
+            Place::Header(at) => self.header(at)?.matching(),
+        }
     }
 
     /// The first value of a field that is in a list.

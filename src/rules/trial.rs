@@ -15,6 +15,8 @@ use crate::domain::verdict::{Decision, Severity, Verdict};
 pub(super) struct Trial {
     pub name: String,
     pub span: Range<usize>,
+    /// `file:line`.
+    pub at: String,
     sample: Sample,
     expected: Expected,
 }
@@ -38,9 +40,14 @@ pub(super) const KEYS: [&str; 10] =
     ["name", "matches", "rule", "expect", "workflow", "runs", "template", "severity", "score", "also"];
 pub(super) const VERDICTS: [&str; 5] = ["start", "resume", "ignore", "quarantine", "reply"];
 
-/// Reads a test; `of_rule` is the rule that it stands in.
-pub(super) fn read(span: Range<usize>, keys: Vec<Entry<'_>>, of_rule: Option<&str>) -> Result<Trial, Fault> {
-    let mut trial = Trial { name: String::new(), span, sample: Sample::default(), expected: Expected::default() };
+/// Reads a test that stands `at` this `file:line`; `of_rule` is the rule that it stands in.
+pub(super) fn read(
+    span: Range<usize>,
+    at: String,
+    keys: Vec<Entry<'_>>,
+    of_rule: Option<&str>,
+) -> Result<Trial, Fault> {
+    let mut trial = Trial { name: String::new(), span, at, sample: Sample::default(), expected: Expected::default() };
     let expected = &mut trial.expected;
     expected.rule = of_rule.map(|rule| (rule.to_owned(), true));
     for key in &keys {
@@ -103,7 +110,7 @@ impl Trial {
     /// What came out other than expected and, where it can be told, why.
     pub fn run(&self, rules: &RuleSet, mailbox: Option<&str>, parse: Parse<'_>) -> Result<(), String> {
         let facts = self.sample.facts(&rules.directory, mailbox.unwrap_or("test"), parse)?;
-        let decision = rules.screen(&facts);
+        let decision = rules.decide(&facts);
         match self.expected.missed(&decision) {
             None => Ok(()),
             Some(missed) => Err(format!("{missed}, but {}", told(&rules.explain(&facts), self.rule()))),

@@ -111,7 +111,7 @@ async fn a_twin_goes_with_its_pdf_other_kinds_to_another_workflow_and_the_rest_i
         assert!(explained.contains(line), "{line}: {explained}");
     }
     assert!(shown.contains("BO-000001 (completed)") && shown.contains("PL-000001 (completed)"), "{shown}");
-    let lines = report::load(&mut app.tx().await, None, None).await.unwrap();
+    let lines = report::load(&mut app.tx().await, None, None, None).await.unwrap();
     assert_eq!(
         lines.iter().map(|line| line.run.as_deref()).collect::<Vec<_>>(),
         [Some("BO-000001"), Some("PL-000001")]

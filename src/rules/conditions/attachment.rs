@@ -5,7 +5,7 @@ use crate::domain::message::{PartKind, PartRole};
 use crate::rules::facts::Attachment;
 use crate::rules::pattern::Pattern;
 use crate::rules::read::{Entry, Fault, closed, count, integer, shorten, size, tables, texts};
-use crate::rules::seen::Seen;
+use crate::rules::seen::{Place, Seen};
 
 pub(super) const KINDS: &[Kind] = &[
     Kind { key: "attachment", compile },
@@ -105,6 +105,13 @@ impl Condition for AnyAttachment {
             }
         }
         Look::new(false, format!("of {} attachments not enough are {}", parts.len(), self.written()))
+    }
+
+    fn needs(&self) -> Option<(Place, &[usize])> {
+        match self.0.as_slice() {
+            [only] if !only.names.is_empty() => Some((Place::FileName, &only.names)),
+            _ => None,
+        }
     }
 
     fn wish(&self) -> String {

@@ -1,6 +1,6 @@
 //! `expr = "…"`: an expression over the documented facts, for what no other condition says.
 
-use super::{Compiled, Condition, Kind, Look, Workshop, one_of};
+use super::{Compiled, Condition, Held, Kind, Look, Workshop, one_of};
 use crate::domain::expression;
 use crate::rules::expressions::{check_names, is_unknown};
 use crate::rules::read::{Entry, Fault, shorten, texts};
@@ -25,6 +25,19 @@ fn compile(entry: &Entry<'_>, workshop: &mut Workshop<'_>) -> Compiled {
 }
 
 impl Condition for Expressions {
+    fn held(&self, seen: &Seen<'_>) -> Held {
+        let mut held = Held::No;
+        for expression in &self.0 {
+            match expression.holds(seen.context()) {
+                Ok(true) => return Held::Yes,
+                Ok(false) => {}
+                Err(why) if is_unknown(&why) => held = Held::Unknown,
+                Err(_) => return Held::Failed,
+            }
+        }
+        held
+    }
+
     fn look(&self, seen: &Seen<'_>) -> Look {
         let mut worst: Option<Look> = None;
         for expression in &self.0 {

@@ -3,7 +3,7 @@
 use super::{Compiled, Condition, Held, Kind, Look, Workshop, one_of};
 use crate::rules::pattern::Pattern;
 use crate::rules::read::{Entry, Fault, shorten, table, texts};
-use crate::rules::seen::Seen;
+use crate::rules::seen::{Place, Seen};
 
 pub(super) const KINDS: &[Kind] = &[Kind { key: "header", compile }];
 
@@ -77,6 +77,10 @@ impl Condition for Header {
             }
         }
         Look { because: because.join(", "), ..found }
+    }
+
+    fn needs(&self) -> Option<(Place, &[usize])> {
+        self.0.first().map(|field| (Place::Header(field.at), field.numbers.as_slice()))
     }
 
     fn wish(&self) -> String {

@@ -18,7 +18,7 @@ use std::fmt::Debug;
 
 use super::lists::List;
 use super::read::{Entry, Fault};
-use super::seen::{Banks, Seen};
+use super::seen::{Banks, Place, Seen};
 
 /// One key of a rule, compiled. Looking never fails and never panics.
 pub(super) trait Condition: Send + Sync + Debug {
@@ -32,6 +32,11 @@ pub(super) trait Condition: Send + Sync + Debug {
     /// Whether it takes so long to look that the others are asked first.
     fn is_costly(&self) -> bool {
         false
+    }
+
+    /// Patterns of which one must match there: when none does, it certainly does not hold. None where that cannot be said.
+    fn needs(&self) -> Option<(Place, &[usize])> {
+        None
     }
 
     /// What would have to be so, after "would have matched, if": `dmarc were pass`.

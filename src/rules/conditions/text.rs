@@ -3,7 +3,7 @@
 use super::{Compiled, Condition, Held, Kind, Look, Workshop, one_of};
 use crate::rules::pattern::Pattern;
 use crate::rules::read::{Entry, Fault, shorten, texts};
-use crate::rules::seen::{Field, Seen};
+use crate::rules::seen::{Field, Place, Seen};
 
 pub(super) const KINDS: &[Kind] = &[
     Kind { key: "mailbox", compile },
@@ -69,6 +69,10 @@ impl Condition for Text {
             }
             Some(_) => Look::new(false, format!("{key} does not match {wanted}")),
         }
+    }
+
+    fn needs(&self) -> Option<(Place, &[usize])> {
+        Some((Place::Field(self.field), &self.numbers))
     }
 
     fn wish(&self) -> String {

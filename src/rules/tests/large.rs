@@ -27,7 +27,9 @@ fn many(count: usize, last: &str) -> String {
 fn a_large_set_decides_and_misses_as_when_each_rule_is_told_whole() {
     let check = |last: &str, mail: &Facts| {
         let set = load(&many(200, last)).unwrap();
-        let (brief, whole) = (set.screen(mail), set.explain(mail));
+        let (brief, whole, least) = (set.screen(mail), set.explain(mail), set.decide(mail));
+        assert_eq!((&least.verdict, &least.reason), (&whole.verdict, &whole.reason), "{last}");
+        assert_eq!(least.explanation.rule, whole.explanation.rule, "{last}");
         assert_eq!((brief.verdict, &brief.reason), (whole.verdict, &whole.reason), "{last}");
         let (brief, whole) = (brief.explanation, whole.explanation);
         assert_eq!((&brief.rule, brief.score), (&whole.rule, whole.score), "{last}");
