@@ -61,7 +61,7 @@ async fn perform(file: &Path, command: Command) -> anyhow::Result<ExitCode> {
             return Ok(Ending::Misused.into());
         }
     };
-    let is_daemon = matches!(command, Command::Run { .. });
+    let is_daemon = matches!(command, Command::Run { what: None, .. });
     logging::start(checked.config.log.format, if is_daemon { "info" } else { "warn" });
     match command {
         Command::Check => {
@@ -69,7 +69,7 @@ async fn perform(file: &Path, command: Command) -> anyhow::Result<ExitCode> {
             Ok(Ending::Done.into())
         }
         Command::Migrate => build(checked).await.map(|_| Ending::Done.into()),
-        Command::Run { roles } => run(checked, if roles.is_empty() { Role::ALL } else { &roles }).await,
+        Command::Run { roles, what: None } => run(checked, if roles.is_empty() { Role::ALL } else { &roles }).await,
         other => cli::perform(other, &build(checked).await?.context()).await,
     }
 }

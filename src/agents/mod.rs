@@ -82,7 +82,9 @@ impl Task {
 
     /// Path in the blob store of a file that this attempt makes, for people who want to see how it came about.
     pub fn artifact(&self, name: &str) -> String {
-        format!("{}/{}/artifacts/{}/{}/{name}", self.customer, self.transaction_id, self.step, self.attempt)
+        let Self { customer, transaction_id, run_name, step, generation, attempt, .. } = self;
+        // Several runs may share a transaction, and attempts are counted anew in each generation.
+        format!("{customer}/{transaction_id}/artifacts/{run_name}/{step}/{generation}.{attempt}/{name}")
     }
 
     /// Address of whoever sent the mail that started the run; none when it had no single author.

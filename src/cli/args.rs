@@ -5,13 +5,16 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
 
+use super::control::Control;
 use super::ledger::Ledger;
 use super::mailbox::Mailbox;
 use super::quarantine::Quarantine;
 use super::rules::Rules;
-use super::since::Since;
+use super::runs::List;
+use super::start::Start;
 use crate::config::sections::Role;
 use crate::domain::run::RunStatus;
+use crate::reports::since::Since;
 
 /// The whole command line.
 #[derive(Debug, Clone, Parser)]
@@ -56,9 +59,10 @@ pub enum Command {
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
     },
-    /// Run the daemon: take mail in, work on runs, send notices, serve pages
+    /// Run the daemon: take mail in, work on runs, send notices, serve pages; or start one run by hand
     #[command(
         after_help = ENDINGS,
+        args_conflicts_with_subcommands = true,
         long_about = "Runs the daemon until SIGTERM or Ctrl-C, which end it within 10 seconds; what is in hand is taken up again at \
             the next start. Changed rules, workflows, templates and people are taken over while it runs; SIGHUP does it at \
             once. When one has a fault, the last good set stays.\n\nSeveral machines share the work over one PostgreSQL and one bucket; --roles says what this \
@@ -69,6 +73,8 @@ pub enum Command {
         /// What this process does: intake, worker, delivery, http, scheduler; everything when missing
         #[arg(long, value_name = "ROLE,...", value_delimiter = ',')]
         roles: Vec<Role>,
+        #[command(subcommand)]
+        what: Option<Start>,
     },
     /// Check configuration, rules, workflows, templates and people, without touching any server
     #[command(
@@ -128,24 +134,7 @@ pub enum Command {
         #[command(subcommand)]
         what: Rules,
     },
-    /// List runs: what they wait for, and on whom
-    #[command(
-        after_help = ENDINGS,
-        long_about = "Lists runs, the latest first: status, on whom they wait and for what, subject, and since when.\n\n\
-            Examples:\n  countersign runs\n  countersign runs --status waiting\n  countersign runs --json | jq '.[] | \
-            select(.waiting_on[] == \"olivia\") | .name'"
-    )]
-    Runs {
-        /// Only runs of this status
-        #[arg(long, value_parser = status_parser())]
-        status: Option<RunStatus>,
-        /// One JSON array instead of a table
-        #[arg(long)]
-        json: bool,
-        /// How many at most
-        #[arg(long, short, value_name = "N", default_value_t = 50)]
-        limit: u32,
-    },
+    Runs(List),
     /// Show everything about one run or message
     #[command(
         after_help = ENDINGS,
@@ -205,46 +194,8 @@ pub enum Command {
         #[arg(long, short, value_name = "TEXT")]
         comment: Option<String>,
     },
-    /// End a run for good
-    #[command(
-        after_help = ENDINGS,
-        long_about = "Ends a run in any live state, for good: links die, replies to it decide nothing any more, a step in hand commits \
-            nothing. A run that has ended is refused.\n\n\
-            Examples:\n  countersign kill AP-000123\n  countersign kill AP-000123 --as alice"
-    )]
-    Kill {
-        /// Run such as AP-000123, or its id
-        id: String,
-        /// Who does it, for the audit trail
-        #[arg(long = "as", value_name = "USER", default_value = "operator")]
-        as_user: String,
-    },
-    /// Hold a run: what is in hand ends, nothing else starts
-    #[command(
-        after_help = ENDINGS,
-        long_about = "Holds a run: a step in hand ends, no other starts. Answers are still taken, reminders still go out.\n\n\
-            Examples:\n  countersign pause AP-000123"
-    )]
-    Pause {
-        /// Run such as AP-000123, or its id
-        id: String,
-        /// Who does it, for the audit trail
-        #[arg(long = "as", value_name = "USER", default_value = "operator")]
-        as_user: String,
-    },
-    /// Let a held run go on
-    #[command(
-        after_help = ENDINGS,
-        long_about = "Lets a run go on that `pause` holds; whatever was answered meanwhile counts now.\n\n\
-            Examples:\n  countersign resume AP-000123"
-    )]
-    Resume {
-        /// Run such as AP-000123, or its id
-        id: String,
-        /// Who does it, for the audit trail
-        #[arg(long = "as", value_name = "USER", default_value = "operator")]
-        as_user: String,
-    },
+    #[command(flatten)]
+    Control(Control),
     /// Report what came in and what became of it
     #[command(
         after_help = ENDINGS,
@@ -319,7 +270,7 @@ pub enum Format {
     Json,
 }
 
-fn status_parser() -> impl TypedValueParser<Value = RunStatus> {
+pub(super) fn status_parser() -> impl TypedValueParser<Value = RunStatus> {
     PossibleValuesParser::new(RunStatus::ALL.iter().map(|status| status.as_str()))
         .try_map(|word| word.parse::<RunStatus>())
 }
@@ -344,11 +295,14 @@ mod tests {
             .get_subcommands()
             .filter(named)
             .flat_map(|command| match command.has_subcommands() {
+                true if !command.is_subcommand_required_set() => {
+                    command.get_subcommands().filter(named).chain([command]).collect()
+                }
                 true => command.get_subcommands().filter(named).collect(),
                 false => vec![command],
             })
             .collect();
-        assert_eq!(commands.len(), 31);
+        assert_eq!(commands.len(), 36);
         for command in commands {
             let help = command.clone().render_long_help().to_string();
             for part in ["Examples:\n  countersign ", "Exit codes: 0 done, 1 failed, 2 wrong use", "--config <FILE>"] {
@@ -371,6 +325,11 @@ mod tests {
             "countersign mailbox",
             "countersign mailbox pause ap",
             "countersign mailbox resume ap --leave-all --leave-older-than 7d",
+            "countersign run start",
+            "countersign run start ap-invoice --input supplier",
+            "countersign rerun AP-000001 --input",
+            "countersign override AP-000001 post --output 7 --because x",
+            "countersign override AP-000001 post --output {}",
             "countersign frobnicate",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
@@ -386,7 +345,7 @@ mod tests {
         assert_eq!(config, PathBuf::from("prod.toml"));
         assert!(matches!(command, Command::Approve { as_user, comment: None, .. } if as_user == "olivia"));
         let Args { command, .. } = parse("countersign run --roles intake,worker").unwrap();
-        assert!(matches!(command, Command::Run { roles } if roles == [Role::Intake, Role::Worker]));
+        assert!(matches!(command, Command::Run { roles, what: None } if roles == [Role::Intake, Role::Worker]));
         let Args { command, .. } = parse("countersign audit tail -f -n 5").unwrap();
         assert!(matches!(command, Command::Audit { what: Audit::Tail { lines: 5, follow: true, json: false } }));
     }

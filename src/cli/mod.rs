@@ -17,7 +17,7 @@ mod report;
 pub mod rules;
 mod runs;
 mod show;
-mod since;
+mod start;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -25,18 +25,21 @@ use std::sync::Arc;
 use anyhow::bail;
 
 pub use args::{Args, Audit, Command, Format};
+pub use control::Control;
 pub use ledger::Ledger;
 pub use mailbox::Mailbox;
 pub use output::{complain, print};
 pub use quarantine::Quarantine;
 pub use rules::Rules;
-pub use since::Since;
+pub use runs::List;
+pub use start::Start;
 
 use crate::behaviour::Rulebook;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::intake::Intake;
 use crate::mailbox::access::Access;
+pub use crate::reports::since::Since;
 
 /// What commands work with.
 pub struct Context {
@@ -55,9 +58,11 @@ impl Command {
             Self::Demo { .. } | Self::Run { .. } | Self::Check | Self::Inject { .. } => true,
             Self::Quarantine { what: Quarantine::Release { .. } } | Self::Rules { .. } => true,
             Self::Quarantine { .. } | Self::Mailbox { .. } | Self::Ledger { .. } | Self::Audit { .. } => false,
-            Self::Migrate | Self::Import { .. } | Self::Report { .. } | Self::Runs { .. } => false,
+            Self::Migrate | Self::Import { .. } | Self::Report { .. } | Self::Runs(_) => false,
             Self::Show { .. } | Self::Explain { .. } | Self::Approve { .. } | Self::Reject { .. } => false,
-            Self::Kill { .. } | Self::Pause { .. } | Self::Resume { .. } => false,
+            // By the definition of now, unless it is said otherwise.
+            Self::Control(Control::Rerun { same_version, .. }) => !same_version,
+            Self::Control(_) => false,
         }
     }
 }
@@ -129,14 +134,13 @@ pub async fn tell(command: Command, context: &Context, width: Option<u16>) -> an
     match command {
         Command::Import { file } => import::import(engine, &file).await,
         Command::Inject { file, mailbox } => inject::inject(intake, &file, &mailbox).await,
-        Command::Runs { status, json, limit } => runs::list(engine, status, json, limit, width).await,
+        Command::Runs(list) => runs::list(engine, list, width).await,
         Command::Show { id } => show::show(engine, &id, width).await,
         Command::Explain { id } => explain::explain(engine, &id).await,
         Command::Approve { id, as_user, comment } => answer::approve(engine, &id, &as_user, comment).await,
         Command::Reject { id, as_user, comment } => answer::reject(engine, &id, &as_user, comment).await,
-        Command::Kill { id, as_user } => control::kill(engine, &id, &as_user).await,
-        Command::Pause { id, as_user } => control::pause(engine, &id, &as_user).await,
-        Command::Resume { id, as_user } => control::resume(engine, &id, &as_user).await,
+        Command::Control(what) => control::perform(context, what).await,
+        Command::Run { what: Some(what), .. } => start::perform(context, what).await,
         Command::Report { format, since, status, tag } => {
             report::report(engine, format, since, status, tag.as_deref(), width).await
         }

@@ -35,18 +35,39 @@ words! {
         AllDone = "all done",
         /// A step failed for good.
         Fatal = "fatal",
-        /// An operator ends it.
+        /// An operator ends it, but lets what is in hand end first.
+        Stop = "stop",
+        /// An operator ends it at once.
         Kill = "kill",
         /// An operator runs it again from a step, under a new generation.
         Restart = "restart",
     }
 }
 
-/// A run's status and whether an operator holds it.
+/// What operators ask of runs, in the order in which it is offered.
+pub const OPERATOR_EVENTS: [RunEvent; 5] =
+    [RunEvent::Resume, RunEvent::Pause, RunEvent::Stop, RunEvent::Kill, RunEvent::Restart];
+
+/// A run's status and what operators asked of it that is still to come about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunState {
     pub status: RunStatus,
+    /// Nothing starts until an operator lets go.
     pub held: bool,
+    /// Only while running: what is in hand ends, then the run is killed.
+    pub stopping: bool,
+}
+
+impl RunState {
+    /// A status of which nothing is asked.
+    pub fn of(status: RunStatus) -> Self {
+        Self { status, held: false, stopping: false }
+    }
+
+    /// What an operator may ask of it now: `resume`, `stop`, ...
+    pub fn takes(self, restartable: bool) -> Vec<RunEvent> {
+        OPERATOR_EVENTS.into_iter().filter(|event| next_status(self, *event, restartable).is_ok()).collect()
+    }
 }
 
 /// Why an event has no effect.
@@ -70,18 +91,20 @@ pub enum Refusal {
 pub fn next_status(state: RunState, event: RunEvent, restartable: bool) -> Result<RunState, Refusal> {
     use RunEvent as E;
     use RunStatus as S;
-    let RunState { status, held } = state;
+    let RunState { status, held, stopping } = state;
     let refused = Err(Refusal::Refused { status, event });
     let late = Err(Refusal::Late { status, event });
     let illegal = Err(Refusal::Illegal { status, event });
-    let to = |status| Ok(RunState { status, held: false });
+    let to = |status| Ok(RunState::of(status));
+    let hold = |status| Ok(RunState { status, held: true, stopping: false });
     match (status, event) {
         (S::Queued, E::Claim) => to(S::Running),
         (S::Running, E::Claim) => refused,
         (_, E::Claim) => illegal,
 
-        // While it drains, a held run comes to rest as waiting, still held.
-        (S::Running, E::OnlyWaitsLeft) => Ok(RunState { status: S::Waiting, held }),
+        // It has drained: a stopped run has ended, a held one comes to rest as waiting, still held.
+        (S::Running, E::OnlyWaitsLeft) if stopping => to(S::Killed),
+        (S::Running, E::OnlyWaitsLeft) => Ok(RunState { status: S::Waiting, ..state }),
         (_, E::OnlyWaitsLeft) => illegal,
 
         (S::Running, E::Wake) => Ok(state),
@@ -90,8 +113,9 @@ pub fn next_status(state: RunState, event: RunEvent, restartable: bool) -> Resul
         (S::Queued, E::Wake) => illegal,
         (S::Completed | S::Failed | S::Killed, E::Wake) => late,
 
-        (S::Queued, E::Pause) => Ok(RunState { status: S::Waiting, held: true }),
-        (S::Running | S::Waiting, E::Pause) => Ok(RunState { status, held: true }),
+        (S::Queued, E::Pause) => hold(S::Waiting),
+        (S::Running, E::Pause) if stopping => refused,
+        (S::Running | S::Waiting, E::Pause) => hold(status),
         (_, E::Pause) => refused,
 
         // What woke it while it was held counts now: it is queued and plans again.
@@ -104,6 +128,10 @@ pub fn next_status(state: RunState, event: RunEvent, restartable: bool) -> Resul
 
         (S::Queued | S::Running | S::Waiting, E::Fatal) => to(S::Failed),
         (_, E::Fatal) => illegal,
+
+        (S::Running, E::Stop) => Ok(RunState { status, held: false, stopping: true }),
+        (S::Queued | S::Waiting, E::Stop) => to(S::Killed),
+        (_, E::Stop) => refused,
 
         (S::Queued | S::Running | S::Waiting, E::Kill) => to(S::Killed),
         (_, E::Kill) => refused,
@@ -118,34 +146,78 @@ pub fn next_status(state: RunState, event: RunEvent, restartable: bool) -> Resul
 mod tests {
     use super::*;
 
-    /// Every (state, event) pair, written out: `!` refused, `~` late, `-` illegal, `+` held.
+    /// Every (state, event) pair, written out: `!` refused, `~` late, `-` illegal, `+` held, `*` stopping.
+    const TABLE: [(&str, &str); 9] = [
+        ("queued", "running - - waiting+ ! - failed killed killed !"),
+        ("running", "! waiting running running+ ! completed failed running* killed !"),
+        ("running+", "! waiting+ running+ running+ running completed failed running* killed !"),
+        ("running*", "! killed running* ! ! completed failed running* killed !"),
+        ("waiting", "- - queued waiting+ ! - failed killed killed !"),
+        ("waiting+", "- - waiting+ waiting+ queued - failed killed killed !"),
+        ("completed", "- - ~ ! ! - - ! ! !"),
+        ("failed", "- - ~ ! ! - - ! ! queued"),
+        ("killed", "- - ~ ! ! - - ! ! queued"),
+    ];
+
+    fn state(word: &str) -> RunState {
+        let status = word.trim_end_matches(['+', '*']).parse().unwrap();
+        RunState { status, held: word.ends_with('+'), stopping: word.ends_with('*') }
+    }
+
+    fn word(state: RunState) -> String {
+        let mark = match (state.held, state.stopping) {
+            (true, true) => "+*",
+            (true, false) => "+",
+            (false, true) => "*",
+            (false, false) => "",
+        };
+        format!("{}{mark}", state.status)
+    }
+
     #[test]
     fn every_pair_of_state_and_event_has_its_answer() {
-        let events = RunEvent::ALL;
-        let table = [
-            ("queued", "running - - waiting+ ! - failed killed !"),
-            ("running", "! waiting running running+ ! completed failed killed !"),
-            ("running+", "! waiting+ running+ running+ running completed failed killed !"),
-            ("waiting", "- - queued waiting+ ! - failed killed !"),
-            ("waiting+", "- - waiting+ waiting+ queued - failed killed !"),
-            ("completed", "- - ~ ! ! - - ! !"),
-            ("failed", "- - ~ ! ! - - ! queued"),
-            ("killed", "- - ~ ! ! - - ! queued"),
-        ];
-        for (from, row) in table {
-            let state = RunState { status: from.trim_end_matches('+').parse().unwrap(), held: from.ends_with('+') };
-            for (event, expected) in events.iter().zip(row.split(' ')) {
-                let got = match next_status(state, *event, false) {
-                    Ok(next) => format!("{}{}", next.status, if next.held { "+" } else { "" }),
+        for (from, row) in TABLE {
+            for (event, expected) in RunEvent::ALL.iter().zip(row.split(' ')) {
+                let got = match next_status(state(from), *event, false) {
+                    Ok(next) => word(next),
                     Err(Refusal::Refused { .. }) => "!".into(),
                     Err(Refusal::Late { .. }) => "~".into(),
                     Err(Refusal::Illegal { .. }) => "-".into(),
                 };
                 assert_eq!(got, expected, "{from} on {event}");
             }
-            assert_eq!(row.split(' ').count(), events.len());
+            assert_eq!(row.split(' ').count(), RunEvent::ALL.len());
         }
-        let completed = RunState { status: RunStatus::Completed, held: false };
+        let completed = RunState::of(RunStatus::Completed);
         assert_eq!(next_status(completed, RunEvent::Restart, true).unwrap().status, RunStatus::Queued);
+    }
+
+    /// Whatever leads out of the states of the table leads back into it, so that no pair is missing.
+    #[test]
+    fn no_event_leads_to_a_state_that_the_table_does_not_know() {
+        let known: Vec<_> = TABLE.iter().map(|(from, _)| state(from)).collect();
+        for from in &known {
+            for event in RunEvent::ALL {
+                for restartable in [false, true] {
+                    if let Ok(next) = next_status(*from, *event, restartable) {
+                        assert!(known.contains(&next), "{} on {event}: {}", word(*from), word(next));
+                        assert!(!from.status.is_final() || *event == RunEvent::Restart, "{} moved", word(*from));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_offered_is_what_is_taken() {
+        let check = |from: &str, expected: &str| {
+            let takes: Vec<_> = state(from).takes(false).iter().map(|event| event.as_str()).collect();
+            assert_eq!(takes.join(" "), expected, "{from}");
+        };
+        check("waiting", "pause stop kill");
+        check("waiting+", "resume pause stop kill");
+        check("running*", "stop kill");
+        check("failed", "restart");
+        check("completed", "");
     }
 }

@@ -11,7 +11,7 @@ words! {
 }
 
 impl StepStatus {
-    /// Whether the step will not move again in this generation.
+    /// Whether the step will not move again in this generation by itself; an operator may still override a failure, in the next.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Success | Self::Failure | Self::Skipped)
     }
@@ -32,6 +32,8 @@ words! {
         Fail = "fail",
         /// The wait it opened has ended with an answer.
         Answer = "answer",
+        /// An operator gives its output instead.
+        Override = "override",
     }
 }
 
@@ -57,6 +59,7 @@ pub fn next_status(status: Option<StepStatus>, event: StepEvent) -> Result<StepS
         (Some(S::Running), E::Wait) => Ok(S::Waiting),
         (Some(S::Running | S::Waiting), E::Retry) => Ok(S::FailureRetry),
         (Some(S::Running | S::Waiting | S::FailureRetry), E::Fail) => Ok(S::Failure),
+        (Some(S::Running | S::Waiting | S::FailureRetry | S::Failure), E::Override) => Ok(S::Success),
         _ => Err(IllegalStep { status, event }),
     }
 }
@@ -68,13 +71,13 @@ mod tests {
     #[test]
     fn every_pair_of_state_and_event_has_its_answer() {
         let table = [
-            (None, "running skipped - - - - -"),
-            (Some(StepStatus::Running), "running - success waiting failure_retry failure -"),
-            (Some(StepStatus::Waiting), "- - - - failure_retry failure success"),
-            (Some(StepStatus::FailureRetry), "running - - - - failure -"),
-            (Some(StepStatus::Success), "- - - - - - -"),
-            (Some(StepStatus::Failure), "- - - - - - -"),
-            (Some(StepStatus::Skipped), "- - - - - - -"),
+            (None, "running skipped - - - - - -"),
+            (Some(StepStatus::Running), "running - success waiting failure_retry failure - success"),
+            (Some(StepStatus::Waiting), "- - - - failure_retry failure success success"),
+            (Some(StepStatus::FailureRetry), "running - - - - failure - success"),
+            (Some(StepStatus::Success), "- - - - - - - -"),
+            (Some(StepStatus::Failure), "- - - - - - - success"),
+            (Some(StepStatus::Skipped), "- - - - - - - -"),
         ];
         for (status, row) in table {
             for (event, expected) in StepEvent::ALL.iter().zip(row.split(' ')) {

@@ -35,6 +35,11 @@ impl TokenKey {
     pub fn derive(&self, binding: &Binding<'_>) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(hmac::sign(&self.0, bound_text(binding).as_bytes()))
     }
+
+    /// What a form of ours carries to prove that no other page made it: 43 characters of base64url, over what it is about.
+    pub fn form(&self, about: &str) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(hmac::sign(&self.0, format!("countersign:form:{about}").as_bytes()))
+    }
 }
 
 /// What is kept of a token: its SHA-256 (hex).

@@ -21,6 +21,8 @@ pub enum Ending {
     Answer(Answer),
     /// Its time ran out: the step fails with this.
     Expire(Failure),
+    /// An operator gives the step's output, whoever was asked.
+    Override(Answer),
 }
 
 /// What came of it.
@@ -63,7 +65,7 @@ impl Engine {
         // Read again under the lock: somebody may have answered meanwhile.
         let wait = waits::get(tx, id).await?;
         let decided = self.end(tx, &run, &wait, &ending).await?;
-        if let Ending::Answer(answer) = &ending {
+        if let Ending::Answer(answer) | Ending::Override(answer) = &ending {
             self.record(tx, &wait, answer, decided.effect(), message).await?;
         }
         crash::point("decide.before_commit");
@@ -86,7 +88,7 @@ impl Engine {
             return Ok(Decided::Over(if wait.status == WaitStatus::Open { WaitStatus::Void } else { wait.status }));
         }
         let (status, answer) = match ending {
-            Ending::Answer(answer) => (WaitStatus::Answered, Some(answer)),
+            Ending::Answer(answer) | Ending::Override(answer) => (WaitStatus::Answered, Some(answer)),
             Ending::Expire(_) => (WaitStatus::Expired, None),
         };
         if !waits::close(tx, wait.id, status, answer, now).await? {
@@ -95,7 +97,7 @@ impl Engine {
         self.silence(tx, wait).await?;
         self.move_step(tx, run, wait, ending).await?;
         let event = match ending {
-            Ending::Answer(answer) => Event::new(now, "wait.answered", &run.customer)
+            Ending::Answer(answer) | Ending::Override(answer) => Event::new(now, "wait.answered", &run.customer)
                 .by(&answer.by)
                 .with("choice", answer.choice.as_str())
                 .with("via", answer.via.as_str())
@@ -123,11 +125,13 @@ impl Engine {
         let event = match ending {
             Ending::Answer(_) => StepEvent::Answer,
             Ending::Expire(_) => StepEvent::Fail,
+            Ending::Override(_) => StepEvent::Override,
         };
         step.status = step::next_status(Some(step.status), event)?;
         step.finished_at = Some(now);
         match ending {
             Ending::Answer(answer) => step.output = Some(Json(Value::Object(output_of(wait.kind, answer)))),
+            Ending::Override(answer) => step.output = Some(Json(Value::Object(answer.output.clone()))),
             Ending::Expire(failure) => {
                 step.output = Some(Json(json!({ "failure": failure })));
                 step.failure = Some(Json(failure.clone()));

@@ -55,7 +55,7 @@ impl Engine {
             workflow_hash: &hash,
             inputs: &inputs,
             origin: &launch.origin,
-            deadline_at: workflow.deadline.and_then(|deadline| deadline.hard).map(|span| now + span.delta()),
+            deadline_at: workflow.deadline_after(now),
             by: launch.by,
             at: now,
         };

@@ -9,7 +9,7 @@ use crate::domain::failure::Failure;
 use crate::domain::ids::{RunId, WaitId};
 use crate::domain::run::{self, RunEvent, RunStatus};
 use crate::domain::wait::{Answer, Channel, Choice, WaitKind};
-use crate::store::{runs, waits};
+use crate::store::{run_control, runs, waits};
 
 /// Rows looked at in one tick.
 const BATCH: i64 = 100;
@@ -17,7 +17,33 @@ const BATCH: i64 = 100;
 impl Engine {
     /// Does what is due now. Returns how much it did; 0 means that nothing is due.
     pub async fn tick_timers(&self) -> Result<usize, EngineError> {
-        Ok(self.end_delays().await? + self.wake_runs().await?)
+        Ok(self.end_delays().await? + self.wake_runs().await? + self.end_kills().await?)
+    }
+
+    /// Ends runs whose grace is over.
+    async fn end_kills(&self) -> Result<usize, EngineError> {
+        let mut tx = self.store.read().await?;
+        let due = run_control::to_kill(&mut tx, self.clock.now(), BATCH).await?;
+        drop(tx);
+        let mut done = 0;
+        for id in due {
+            let ended = self.end_kill(id).await;
+            done += usize::from(stands_alone(&id, ended)?);
+        }
+        Ok(done)
+    }
+
+    /// False when it had ended by itself.
+    async fn end_kill(&self, id: RunId) -> Result<bool, EngineError> {
+        let mut tx = self.store.begin().await?;
+        let run = runs::lock(&mut tx, id).await?;
+        let is_due = run.stopping && run.kill_at.is_some_and(|at| at <= self.clock.now());
+        if run.status != RunStatus::Running || !is_due {
+            return Ok(false);
+        }
+        self.end_stopping(&mut tx, &run, RunEvent::Kill).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     async fn end_delays(&self) -> Result<usize, EngineError> {

@@ -124,9 +124,14 @@ impl Engine {
         if run.fence != fence || run.status != RunStatus::Running {
             return Ok(Look::Leave);
         }
-        if run.held {
+        if run.held || run.stopping {
             if !in_hand.is_empty() {
                 return Ok(Look::Wait);
+            }
+            if run.stopping {
+                self.end_stopping(&mut tx, &run, RunEvent::OnlyWaitsLeft).await?;
+                tx.commit().await?;
+                return Ok(Look::Leave);
             }
             let next = run::next_status(run.state(), RunEvent::OnlyWaitsLeft, false)?;
             runs::set_state(&mut tx, &run, next, None, None, now).await?;
@@ -323,7 +328,10 @@ impl Engine {
             }
             Outcome::Wait(request) => {
                 step.status = step::next_status(Some(step.status), StepEvent::Wait)?;
-                self.open_wait(&mut tx, &run, &step, workflow, *request).await?;
+                // A run that is being ended asks nobody any more.
+                if !run.stopping {
+                    self.open_wait(&mut tx, &run, &step, workflow, *request).await?;
+                }
                 event.kind = "step.waiting".into();
             }
             Outcome::Retry(failure) => {

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use super::Web;
 use super::page;
 
-const USER: &str = "admin";
+pub(super) const USER: &str = "admin";
 
 /// Lets a request through to the pages inside, or says what is missing.
 pub(super) async fn guard(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {

@@ -4,6 +4,7 @@
 //! proxy may show us under a sub-path, whether it strips the path or not. What an answer does is left to `people`.
 
 mod auth;
+mod control;
 mod documents;
 mod health;
 mod link;
@@ -88,6 +89,7 @@ pub fn router(web: Arc<Web>) -> Router {
     let inside = Router::new()
         .route("/runs", get(runs::list))
         .route("/runs/{name}", get(run::one))
+        .route("/runs/{name}/{action}", get(control::confirm).post(control::perform))
         .route("/messages", get(messages::list))
         .route("/messages/{id}", get(messages::one))
         .route("/health", get(health::report))

@@ -24,13 +24,14 @@ use crate::store::StoreError;
 
 const STYLE: &str = include_str!("pages/style.css");
 
-const TEMPLATES: [(&str, &str); 9] = [
+const TEMPLATES: [(&str, &str); 10] = [
     ("layout.html", include_str!("pages/layout.html")),
     ("parts.html", include_str!("pages/parts.html")),
     ("link.html", include_str!("pages/link.html")),
     ("over.html", include_str!("pages/over.html")),
     ("message.html", include_str!("pages/message.html")),
     ("runs.html", include_str!("pages/runs.html")),
+    ("control.html", include_str!("pages/control.html")),
     ("run.html", include_str!("pages/run.html")),
     ("mails.html", include_str!("pages/mails.html")),
     ("mail.html", include_str!("pages/mail.html")),

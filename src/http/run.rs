@@ -11,16 +11,18 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Web;
+use super::control;
 use super::page::{self, PageError};
 use super::runs::Names;
 use super::shown::{self, Fact, Moment};
 use crate::domain::event::Event;
+use crate::domain::run::RunStatus;
 use crate::domain::wait::{Asked, RungAction, WaitKind, WaitStatus};
 use crate::domain::workflow::Workflow;
 use crate::store::runs::RunRow;
 use crate::store::steps::StepRow;
 use crate::store::waits::WaitRow;
-use crate::store::{Tx, answers, events, notices, runs, steps, waits, workflows};
+use crate::store::{Tx, answers, events, notices, run_control, runs, steps, waits, workflows};
 
 /// GET: everything about the run of this name.
 pub(super) async fn one(State(web): State<Arc<Web>>, Path(name): Path<String>) -> Result<Response, PageError> {
@@ -47,13 +49,20 @@ pub(super) async fn one(State(web): State<Arc<Web>>, Path(name): Path<String>) -
         told.push(json!({ "person": person, "address": address, "template": template, "status": status, "error": error, "created": created, "sent": sent, "medium": notice.medium }));
     }
     let timeline: Vec<_> = events::of_run(&mut tx, run.id).await?.iter().map(|event| line(event, zone)).collect();
+    let parent = match run.parent_run {
+        Some(parent) => Some(runs::get(&mut tx, parent).await?.name),
+        None => None,
+    };
+    let children: Vec<_> = run_control::children(&mut tx, run.id).await?.into_iter().map(|run| run.name).collect();
     let values = json!({
         "root": "../",
         "here": "run",
         "open": open,
         "ended": ended,
         "timeline": timeline,
-        "run": head(&run, &workflow, zone),
+        "run": head(&run, &workflow, parent, zone),
+        "actions": control::offered(&run, &workflow),
+        "children": children,
         "inputs": shown::facts(&run.inputs),
         "origin": shown::facts(&run.origin),
         "steps": shown_steps,
@@ -62,12 +71,16 @@ pub(super) async fn one(State(web): State<Arc<Web>>, Path(name): Path<String>) -
     Ok(page::page(StatusCode::OK, "run.html", values))
 }
 
-fn head(run: &RunRow, workflow: &Workflow, zone: Tz) -> Value {
+fn head(run: &RunRow, workflow: &Workflow, parent: Option<String>, zone: Tz) -> Value {
     json!({
         "name": run.name,
         "customer": run.customer,
         "status": run.status,
         "held": run.held,
+        "stopping": run.stopping,
+        "kill_at": run.kill_at.filter(|_| run.stopping).map(|at| shown::moment(at, zone)),
+        "not_before": run.not_before.filter(|_| run.status == RunStatus::Queued).map(|at| shown::moment(at, zone)),
+        "parent": parent,
         "title": (if workflow.title.is_empty() { &workflow.name } else { &workflow.title }),
         "workflow": run.workflow,
         "version": run.workflow_version,

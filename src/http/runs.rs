@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -15,6 +16,8 @@ use super::page::{self, PageError};
 use super::shown::{self, Moment};
 use crate::domain::run::RunStatus;
 use crate::domain::wait::{WaitKind, WaitStatus};
+use crate::reports::since::Since;
+use crate::store::run_list::{self, Wanted};
 use crate::store::runs::RunRow;
 use crate::store::waits::WaitRow;
 use crate::store::{Tx, people, runs, waits, workflows};
@@ -22,9 +25,65 @@ use crate::store::{Tx, people, runs, waits, workflows};
 /// Runs on the page.
 const MOST: i64 = 100;
 
-#[derive(Deserialize)]
+/// What the address asks for; empty fields of a form ask for nothing.
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default)]
 pub(super) struct Filter {
-    status: Option<String>,
+    status: String,
+    workflow: String,
+    customer: String,
+    since: String,
+    until: String,
+    step: String,
+    agent: String,
+    failed_with: String,
+    waiting_for: String,
+    parent: String,
+    /// `name=value`
+    input: String,
+}
+
+impl Filter {
+    /// # Errors
+    /// What is wrong, and what would work.
+    async fn wanted(&self, tx: &mut Tx, now: DateTime<Utc>) -> Result<Result<Wanted, String>, PageError> {
+        let text = |text: &String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        let parent = match text(&self.parent) {
+            None => None,
+            Some(name) => match runs::by_name(tx, &name).await {
+                Err(error) if error.is_not_found() => return Ok(Err(format!("there is no run `{name}`"))),
+                found => Some(found?.id),
+            },
+        };
+        let instant = |given: &String| text(given).map(|given| given.parse::<Since>()).transpose();
+        let status = text(&self.status).map(|status| status.parse::<RunStatus>()).transpose();
+        let input = text(&self.input).map(|input| match input.split_once('=') {
+            Some((name, value)) => Ok((name.trim().to_owned(), value.to_owned())),
+            None => Err(format!("`{input}` is no input: write name=value")),
+        });
+        let read = || -> Result<Wanted, String> {
+            Ok(Wanted {
+                status: status?,
+                workflow: text(&self.workflow),
+                customer: text(&self.customer),
+                since: instant(&self.since)?.map(|since| since.instant(now)),
+                until: instant(&self.until)?.map(|until| until.instant(now)),
+                step: text(&self.step),
+                agent: text(&self.agent),
+                failed_with: text(&self.failed_with),
+                waiting_for: text(&self.waiting_for),
+                parent,
+                inputs: input.transpose()?.into_iter().collect(),
+            })
+        };
+        Ok(read())
+    }
+
+    fn is_narrow(&self) -> bool {
+        let rest =
+            [&self.workflow, &self.customer, &self.since, &self.until, &self.step, &self.agent, &self.failed_with];
+        rest.into_iter().chain([&self.waiting_for, &self.parent, &self.input]).any(|text| !text.is_empty())
+    }
 }
 
 #[derive(Serialize)]
@@ -41,22 +100,17 @@ struct Line {
     created: Moment,
 }
 
-/// GET: the list; `?status=waiting` for those of one status.
+/// GET: the list, of those that the address asks for: `?status=waiting&waiting_for=olivia`.
 pub(super) async fn list(State(web): State<Arc<Web>>, Query(filter): Query<Filter>) -> Result<Response, PageError> {
-    let status = match filter.status.as_deref().filter(|status| !status.is_empty()).map(str::parse::<RunStatus>) {
-        None => None,
-        Some(Ok(status)) => Some(status),
-        Some(Err(_)) => {
-            let known = RunStatus::ALL.iter().map(|status| status.as_str()).collect::<Vec<_>>().join(", ");
-            let what = "There is no such status of a run.";
-            return Ok(page::message(StatusCode::BAD_REQUEST, "Not found", what, &format!("There are: {known}.")));
-        }
-    };
     let mut tx = web.engine.store.read().await?;
+    let wanted = match filter.wanted(&mut tx, web.engine.clock.now()).await? {
+        Ok(wanted) => wanted,
+        Err(why) => return Ok(page::message(StatusCode::BAD_REQUEST, "Not found", "This cannot be looked for.", &why)),
+    };
     let mut names = Names::default();
     let mut zones = BTreeMap::new();
     let mut lines = vec![];
-    for run in runs::latest(&mut tx, status, MOST).await? {
+    for run in run_list::list(&mut tx, &wanted, MOST).await? {
         let zone = match zones.get(&run.workflow_hash) {
             Some(zone) => *zone,
             None => {
@@ -67,8 +121,8 @@ pub(super) async fn list(State(web): State<Arc<Web>>, Query(filter): Query<Filte
         lines.push(line(&mut tx, run, zone, &mut names).await?);
     }
     let statuses: Vec<_> = RunStatus::ALL.iter().map(|status| status.as_str()).collect();
-    let (chosen, full) = (status.map(RunStatus::as_str), lines.len() as i64 == MOST);
-    let values = json!({ "root": "", "here": "runs", "lines": lines, "statuses": statuses, "chosen": chosen, "full": full, "most": MOST });
+    let (chosen, full) = (wanted.status.map(RunStatus::as_str), lines.len() as i64 == MOST);
+    let values = json!({ "root": "", "here": "runs", "lines": lines, "statuses": statuses, "chosen": chosen, "full": full, "most": MOST, "filter": filter, "narrow": filter.is_narrow() });
     Ok(page::page(StatusCode::OK, "runs.html", values))
 }
 

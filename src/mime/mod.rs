@@ -33,6 +33,8 @@ mod tnef;
 #[cfg(test)]
 mod tests;
 
+pub use kinds::kind_of;
+
 use fields::{Entity, clean_line, cut};
 use parts::{Piece, Place, Walk, hex};
 

@@ -3,16 +3,14 @@
 
 use chrono::{DateTime, Utc};
 
+use super::explain_ahead::{ahead, history, retries, then, to_go_on};
 use super::picture::RunPicture;
-use super::show_run::{rung_in_words, rungs_ahead};
 use super::text;
 use super::waiting::waiting;
-use crate::domain::failure::Failure;
 use crate::domain::notice::NoticeStatus;
 use crate::domain::run::RunStatus;
 use crate::domain::step::StepStatus;
-use crate::domain::wait::{Effect, RungAction, WaitKind, WaitStatus};
-use crate::domain::workflow::OnError;
+use crate::domain::wait::{Effect, WaitKind, WaitStatus};
 use crate::store::answers::AnswerRow;
 use crate::store::notices::NoticeRow;
 use crate::store::waits::WaitRow;
@@ -21,6 +19,7 @@ use crate::store::waits::WaitRow;
 pub fn explain(picture: &RunPicture, now: DateTime<Utc>) -> String {
     let mut told = opening(picture, now);
     let open: Vec<_> = picture.waits.iter().filter(|wait| wait.status == WaitStatus::Open).collect();
+    told.push_str(&history(picture));
     if picture.run.held {
         told.push_str(&held(picture));
     }
@@ -28,7 +27,10 @@ pub fn explain(picture: &RunPicture, now: DateTime<Utc>) -> String {
         told.push_str(&why_it_waits(picture, wait, now));
     }
     told.push_str(&retries(picture));
-    if !picture.run.status.is_final() {
+    if picture.run.status.is_final() {
+        told.push_str(&to_go_on(picture));
+    } else {
+        told.push_str(&then(picture));
         told.push_str(&ahead(picture, &open));
     }
     told.push_str(&climbed(picture));
@@ -51,7 +53,10 @@ fn opening(picture: &RunPicture, now: DateTime<Utc>) -> String {
     let ended = run.finished_at.map_or_else(|| "at an unknown time".into(), text::instant);
     let took = run.finished_at.map(|at| text::lasted(at - run.created_at)).unwrap_or_default();
     match run.status {
-        RunStatus::Queued => told.push_str("It is queued, and goes on as soon as a worker is free.\n"),
+        RunStatus::Queued => match run.not_before.filter(|at| *at > now) {
+            Some(at) => told.push_str(&format!("It is queued, and starts on {}, not before.\n", text::weekday(at))),
+            None => told.push_str("It is queued, and goes on as soon as a worker is free.\n"),
+        },
         RunStatus::Running => told.push_str(&in_hand(picture, now)),
         RunStatus::Waiting => told.push_str(&it_waits(picture)),
         RunStatus::Completed => {
@@ -65,7 +70,7 @@ fn opening(picture: &RunPicture, now: DateTime<Utc>) -> String {
         RunStatus::Killed => {
             let by = picture.last_event("run.killed").map_or("an operator", |event| event.actor.as_str());
             let by = text::one_line(by);
-            told.push_str(&format!("{by} killed it on {ended}, after {took}. It will not go on.\n"));
+            told.push_str(&format!("{by} killed it on {ended}, after {took}. It will not go on by itself.\n"));
         }
     }
     told
@@ -83,12 +88,32 @@ fn in_hand(picture: &RunPicture, now: DateTime<Utc>) -> String {
         .map(|step| format!("step {} (attempt {}, since {})", step.name, step.attempt, text::instant(step.started_at)))
         .collect();
     let what = if steps.is_empty() { "what comes next".to_owned() } else { text::list(&steps) };
-    match picture.run.lease_until {
+    let run = &picture.run;
+    match run.lease_until {
         Some(until) if until < now => {
             format!("The process that worked on {what} has said nothing since; another one takes over.\n")
         }
-        _ => format!("A worker has {what} in hand.\n"),
+        until => {
+            let who = run
+                .lease_owner
+                .as_deref()
+                .map_or_else(|| "A worker".into(), |owner| format!("Worker {}", text::one_line(owner)));
+            let lease = until
+                .map(|until| format!("; unless it says so again, another one takes over on {}", text::instant(until)));
+            format!("{who} has {what} in hand{}.\n{}", lease.unwrap_or_default(), stopping(picture))
+        }
     }
+}
+
+/// Who is ending it, and when that is done.
+fn stopping(picture: &RunPicture) -> String {
+    let run = &picture.run;
+    if !run.stopping {
+        return String::new();
+    }
+    let by = picture.last_event("run.stopping").map_or("an operator".into(), |event| text::one_line(&event.actor));
+    let latest = run.kill_at.map(|at| format!(", at {} at the latest", at.format("%H:%M:%S UTC"))).unwrap_or_default();
+    format!("{by} is ending it: nothing else starts, and it is killed when that has ended{latest}.\n")
 }
 
 fn held(picture: &RunPicture) -> String {
@@ -142,60 +167,6 @@ fn why_it_waits(picture: &RunPicture, wait: &WaitRow, now: DateTime<Utc>) -> Str
         ));
     }
     told
-}
-
-/// Steps that failed and are tried again.
-fn retries(picture: &RunPicture) -> String {
-    let failed = picture.steps.iter().filter(|step| step.status == StepStatus::FailureRetry);
-    let mut told = String::new();
-    for step in failed {
-        let why = step.failure.as_ref().map_or_else(|| "failed".into(), |failure| failure.0.to_string());
-        let when = step.retry_at.map_or_else(|| "soon".into(), text::weekday);
-        told.push_str(&format!(
-            "Step {} failed at attempt {} ({why}); the next one is {when}.\n",
-            step.name, step.attempt
-        ));
-    }
-    told
-}
-
-/// What happens by itself, and when.
-fn ahead(picture: &RunPicture, open: &[&WaitRow]) -> String {
-    let mut told = String::new();
-    for wait in open {
-        let mut asked: Vec<_> = wait.asked.iter().map(|asked| text::one_line(&asked.person)).collect();
-        for (at, rung) in rungs_ahead(wait) {
-            let what = match &rung.action {
-                RungAction::Expire { failure } => expiry(picture, wait, failure),
-                action => rung_in_words(action, &asked),
-            };
-            told.push_str(&format!("  {at}  {what}\n"));
-            // Who is asked by then is who later rungs speak of.
-            if let RungAction::Escalate { to, replace, .. } = &rung.action {
-                if *replace {
-                    asked.clear();
-                }
-                asked.extend(to.iter().map(|asked| text::one_line(&asked.person)));
-            }
-        }
-    }
-    if let Some(at) = picture.run.deadline_at {
-        told.push_str(&format!("  {}  the run fails, because its deadline passes\n", text::weekday(at)));
-    }
-    let asks = open.iter().any(|wait| wait.kind != WaitKind::Timer);
-    match (told.is_empty(), asks) {
-        (false, true) => format!("\nWHAT HAPPENS NEXT IF NOBODY ANSWERS\n{told}"),
-        (false, false) => format!("\nWHAT HAPPENS NEXT\n{told}"),
-        (true, true) => "Nothing happens by itself: it waits until somebody answers.\n".into(),
-        (true, false) => told,
-    }
-}
-
-/// What giving up does to the run.
-fn expiry(picture: &RunPicture, wait: &WaitRow, failure: &Failure) -> String {
-    let goes_on = picture.workflow.step(&wait.step).is_some_and(|step| step.on_error == OnError::Continue);
-    let then = if goes_on { "the run goes on without an answer; its step fails" } else { "the run fails" };
-    format!("{then} with {}: {}", failure.reason, text::one_line(&failure.details))
 }
 
 /// What was done because nobody answered.

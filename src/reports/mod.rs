@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod csv;
+mod explain_ahead;
 pub mod explain_message;
 pub mod explain_run;
 pub mod find;
@@ -13,5 +14,6 @@ pub mod quarantine;
 pub mod runs;
 pub mod show_message;
 pub mod show_run;
+pub mod since;
 pub mod text;
 pub mod waiting;

@@ -8,9 +8,10 @@ use super::waiting::waiting;
 use crate::domain::failure::Failure;
 use crate::domain::ids::RunId;
 use crate::domain::run::RunStatus;
+use crate::store::run_list::Wanted;
 use crate::store::runs::RunRow;
 use crate::store::waits::WaitRow;
-use crate::store::{StoreError, Tx, reports, runs};
+use crate::store::{StoreError, Tx, reports, run_list};
 
 /// One run in the list. Its JSON keys are stable.
 #[derive(Debug, Clone, Serialize)]
@@ -31,15 +32,17 @@ pub struct RunLine {
     pub subject: Option<String>,
     pub failure: Option<Failure>,
     pub created_at: DateTime<Utc>,
+    /// Not begun before, while it is queued.
+    pub not_before: Option<DateTime<Utc>>,
     /// When it came into the state that it is in.
     pub since: DateTime<Utc>,
     pub finished_at: Option<DateTime<Utc>>,
 }
 
-/// The latest runs, newest first; only those of one status when given.
-pub async fn list(tx: &mut Tx, status: Option<RunStatus>, most: i64) -> Result<Vec<RunLine>, StoreError> {
+/// The latest runs that are as wanted, newest first.
+pub async fn list(tx: &mut Tx, wanted: &Wanted, most: i64) -> Result<Vec<RunLine>, StoreError> {
     let open = reports::open_waits(tx).await?;
-    let runs = runs::latest(tx, status, most).await?;
+    let runs = run_list::list(tx, wanted, most).await?;
     Ok(runs.into_iter().map(|run| line(run, &open)).collect())
 }
 
@@ -62,6 +65,7 @@ fn line(run: RunRow, open: &[WaitRow]) -> RunLine {
         held: run.held,
         failure: run.failure.map(|failure| failure.0),
         created_at: run.created_at,
+        not_before: run.not_before.filter(|_| run.status == RunStatus::Queued),
         finished_at: run.finished_at,
     }
 }

@@ -77,6 +77,14 @@ impl Tx {
         }
     }
 
+    /// The elements of a JSON list as rows of one column, `value`, for `from`.
+    pub(super) fn elements_of(&self, list: &str) -> String {
+        match self {
+            Self::Pg(_) => format!("jsonb_array_elements({list})"),
+            Self::Lite(_) => format!("json_each({list})"),
+        }
+    }
+
     /// Keeps everybody else who names the same thing waiting until the commit. SQLite's writers are alone anyway.
     pub(super) async fn alone_with(&mut self, thing: &str) -> Result<(), StoreError> {
         if matches!(self, Self::Pg(_)) {

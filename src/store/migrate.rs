@@ -43,6 +43,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/postgres/0006_starts.sql"),
         include_str!("../../migrations/sqlite/0006_starts.sql"),
     ),
+    (
+        8,
+        "control",
+        include_str!("../../migrations/postgres/0008_control.sql"),
+        include_str!("../../migrations/sqlite/0008_control.sql"),
+    ),
 ];
 
 impl Store {

@@ -15,6 +15,8 @@ pub mod quarantine;
 pub mod renumbered;
 pub mod reports;
 pub mod retention;
+pub mod run_control;
+pub mod run_list;
 pub mod runs;
 pub mod steps;
 pub mod tags;

@@ -74,6 +74,12 @@ pub async fn is_known(tx: &mut Tx, name: &str) -> Result<bool, StoreError> {
     Ok(fetch!(maybe CustomerRow, tx, sql, name)?.is_some())
 }
 
+/// The names of all customers, in order.
+pub async fn customers(tx: &mut Tx) -> Result<Vec<String>, StoreError> {
+    let sql = format!("select {} from customers order by name", CustomerRow::COLUMNS);
+    Ok(fetch!(all CustomerRow, tx, sql)?.into_iter().map(|row| row.name).collect())
+}
+
 /// The users of a customer, by name.
 pub async fn users(tx: &mut Tx, customer: &str) -> Result<Vec<User>, StoreError> {
     let sql = format!("select {} from users where customer = $1 order by name", UserRow::COLUMNS);

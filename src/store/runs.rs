@@ -24,6 +24,12 @@ row! {
         pub workflow_hash: String,
         pub status: RunStatus,
         pub held: bool,
+        /// Nothing starts; it is killed when what is in hand has ended.
+        pub stopping: bool,
+        /// When a stopping run is killed even though something is in hand.
+        pub kill_at: Option<DateTime<Utc>>,
+        /// A queued run is not claimed before.
+        pub not_before: Option<DateTime<Utc>>,
         pub generation: i32,
         pub inputs: Json<Map<String, Value>>,
         /// Metadata of the mail that started it: from, subject, message_id, mailbox.
@@ -50,7 +56,7 @@ row! {
 
 impl RunRow {
     pub fn state(&self) -> RunState {
-        RunState { status: self.status, held: self.held }
+        RunState { status: self.status, held: self.held, stopping: self.stopping }
     }
 }
 
@@ -120,7 +126,8 @@ pub async fn claim(
     until: DateTime<Utc>,
 ) -> Result<Option<RunRow>, StoreError> {
     let sql = format!(
-        "select {} from runs where status = 'queued' or (status = 'running' and lease_until < $1)
+        "select {} from runs where (status = 'queued' and (not_before is null or not_before <= $1))
+            or (status = 'running' and lease_until < $1)
          order by created_at limit 1{}",
         RunRow::COLUMNS,
         tx.skip_locked()
@@ -165,8 +172,8 @@ pub async fn set_state(
     execute!(
         tx,
         "update runs set status = $1, held = $2, failure = $3, wake_at = $4, updated_at = $5, finished_at = $6,
-            lease_owner = case when $7 then lease_owner end, lease_until = case when $7 then lease_until end
-         where id = $8",
+            lease_owner = case when $7 then lease_owner end, lease_until = case when $7 then lease_until end, stopping = $8
+         where id = $9",
         next.status.as_str(),
         next.held,
         failure.map(Json),
@@ -174,6 +181,7 @@ pub async fn set_state(
         now,
         next.status.is_final().then_some(now),
         leased,
+        next.stopping,
         run.id.0
     )?;
     Ok(())

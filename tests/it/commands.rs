@@ -1,12 +1,13 @@
 //! What each command says, in one process over SQLite: a real approval, answered, refused, expired and killed; messages of
 //! every verdict; the report in its three forms; and an audit trail that somebody tampers with.
 
+mod control;
 mod desk;
 
 use std::path::Path;
 
 use chrono::TimeDelta;
-use countersign::cli::{self, Audit, Command, Ending, Format, Since};
+use countersign::cli::{self, Audit, Command, Control, Ending, Format, List, Since};
 use countersign::domain::clock::Clock;
 use countersign::domain::run::RunStatus;
 use countersign::reports::audit;
@@ -18,13 +19,19 @@ use desk::{Desk, INVOICE, NEWSLETTER, PEOPLE, STRANGER, masked, message_id};
 #[tokio::test]
 async fn a_waiting_run_is_listed_shown_and_explained() {
     let desk = Desk::waiting().await;
-    let listed = desk.done(Command::Runs { status: None, json: false, limit: 50 }).await;
+    let listed = desk.done(Command::Runs(List { limit: 50, ..List::default() })).await;
     insta::assert_snapshot!("runs", masked(&listed));
-    let json = desk.done(Command::Runs { status: Some(RunStatus::Waiting), json: true, limit: 50 }).await;
+    let json = desk
+        .done(Command::Runs(List { status: Some(RunStatus::Waiting), json: true, limit: 50, ..List::default() }))
+        .await;
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json[0]["waiting_on"], serde_json::json!(["olivia"]));
     assert_eq!((&json[0]["name"], &json[0]["subject"]), (&"AP-000001".into(), &"Invoice 4711".into()));
-    assert_eq!(desk.done(Command::Runs { status: Some(RunStatus::Failed), json: true, limit: 50 }).await, "[]\n");
+    assert_eq!(
+        desk.done(Command::Runs(List { status: Some(RunStatus::Failed), json: true, limit: 50, ..List::default() }))
+            .await,
+        "[]\n"
+    );
 
     insta::assert_snapshot!("show_waiting_run", masked(&desk.done(Command::Show { id: "ap-000001".into() }).await));
     insta::assert_snapshot!("explain_waiting_run", masked(&desk.explain("AP-000001").await));
@@ -82,22 +89,24 @@ async fn a_run_that_nobody_answered_says_why_it_failed() {
 async fn operators_hold_release_and_kill_and_are_refused_with_the_reason() {
     let desk = Desk::waiting().await;
     let (id, as_user) = ("AP-000001".to_owned(), "alice".to_owned());
-    let pause = Command::Pause { id: id.clone(), as_user: as_user.clone() };
+    let pause = Command::Control(Control::Pause { id: id.clone(), as_user: as_user.clone() });
     assert!(desk.done(pause).await.starts_with("AP-000001: it is waiting and held"));
     let explained = desk.explain("AP-000001").await;
     assert!(explained.contains("It is held by alice since 2026-03-02 09:00 UTC"), "{explained}");
-    let resume = Command::Resume { id: id.clone(), as_user: as_user.clone() };
+    let resume = Command::Control(Control::Resume { id: id.clone(), as_user: as_user.clone() });
     assert_eq!(
         desk.done(resume.clone()).await,
         "AP-000001: nobody holds it any more; `countersign explain AP-000001` tells what it waits for\n"
     );
     desk.app.settle().await.unwrap();
     let refused = format!("{:#}", desk.command(resume).await.unwrap_err());
-    assert_eq!(refused, "AP-000001: a waiting run takes no resume");
-    let kill = Command::Kill { id, as_user };
+    assert_eq!(refused, "AP-000001: a waiting run takes no resume; it takes pause, stop, kill and rerun");
+    let kill = Command::Control(Control::Kill { now: false, id, as_user });
     assert!(desk.done(kill.clone()).await.starts_with("AP-000001 is killed"));
-    let refused = format!("{:#}", desk.command(kill).await.unwrap_err());
-    assert_eq!(refused, "AP-000001: a killed run takes no kill");
+    assert!(desk.done(kill).await.starts_with("AP-000001 is killed already"));
+    let pause = Command::Control(Control::Pause { id: "AP-000001".into(), as_user: "alice".into() });
+    let refused = format!("{:#}", desk.command(pause).await.unwrap_err());
+    assert_eq!(refused, "AP-000001: a killed run takes no pause; it takes restart and rerun");
     let explained = desk.explain("AP-000001").await;
     assert!(explained.contains("alice killed it on 2026-03-02 09:00 UTC"), "{explained}");
     let late = desk.approve("olivia").await.unwrap_err().to_string();
@@ -141,7 +150,11 @@ async fn what_is_not_there_is_said_in_one_line() {
     check("nonsense", "`nonsense` is no id: give a run such as AP-000123").await;
     let told = desk.inject("stranger.eml", INVOICE).await;
     let id = message_id(&told);
-    let error = desk.command(Command::Kill { id: id.clone(), as_user: "a".into() }).await.unwrap_err().to_string();
+    let error = desk
+        .command(Command::Control(Control::Kill { now: false, id: id.clone(), as_user: "a".into() }))
+        .await
+        .unwrap_err()
+        .to_string();
     assert_eq!(error, format!("`{id}` is a message, not a run; its run is AP-000001"));
 }
 
@@ -198,7 +211,7 @@ async fn the_trail_is_read_in_order_and_verified() {
 
     let verified = desk.done(Command::Audit { what: Audit::Verify }).await;
     assert_eq!(verified, format!("verified {position} events, head {}\n", events[2].hash));
-    desk.command(Command::Pause { id: "AP-000001".into(), as_user: "alice".into() }).await.unwrap();
+    desk.command(Command::Control(Control::Pause { id: "AP-000001".into(), as_user: "alice".into() })).await.unwrap();
     let verified = desk.done(Command::Audit { what: Audit::Verify }).await;
     assert!(verified.ends_with("; 1 event is not sealed yet\n"), "{verified}");
     audit::seal(&desk.app.engine).await.unwrap();
@@ -217,7 +230,7 @@ async fn following_the_trail_shows_what_comes_until_nobody_reads() {
     let pause = async {
         let first = heard.recv().await.unwrap();
         assert_eq!(first.lines().count(), 2);
-        desk.done(Command::Pause { id: "AP-000001".into(), as_user: "alice".into() }).await;
+        desk.done(Command::Control(Control::Pause { id: "AP-000001".into(), as_user: "alice".into() })).await;
     };
     let (followed, ()) = tokio::join!(cli::audit::tail(&desk.app.engine, 2, true, false, print), pause);
     followed.unwrap();

@@ -16,9 +16,9 @@ use crate::engine_features::{failure, workflow};
 
 /// An agent that ends when it is told to, and says when it has begun.
 #[derive(Clone, Default)]
-struct Slow {
-    begun: Arc<Notify>,
-    go_on: Arc<Notify>,
+pub struct Slow {
+    pub begun: Arc<Notify>,
+    pub go_on: Arc<Notify>,
 }
 
 #[async_trait]
@@ -42,7 +42,7 @@ impl Agent for Slow {
 const SLOW: &str = "[[step]]\nname = \"slow\"\nagent = \"slow\"\ntimeout = { hard = \"10m\" }\nretry = { count = 0, interval = \"1s\" }";
 
 /// Another process on the same database, with an agent of the test's.
-fn engine(app: &TestApp, owner: &str, agent: Slow) -> Engine {
+pub fn engine(app: &TestApp, owner: &str, agent: Slow) -> Engine {
     let mut agents = Registry::default();
     agents.add(agent);
     let ours = &app.app.engine;
@@ -132,7 +132,7 @@ async fn a_run_that_is_killed_while_its_agent_works_takes_no_outcome() {
     let id = app.id(&name).await;
     let (worked, ()) = tokio::join!(engine.tick_worker(), async {
         agent.begun.notified().await;
-        assert_eq!(engine.kill(id, "frank").await.unwrap().status, RunStatus::Killed);
+        assert_eq!(engine.kill(id, "frank", TimeDelta::zero()).await.unwrap().state.status, RunStatus::Killed);
         agent.go_on.notify_one();
     });
     assert!(worked.unwrap());

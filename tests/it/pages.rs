@@ -1,5 +1,6 @@
 //! Links over real HTTP, in this process: they look without deciding, decide once, and show nothing to strangers.
 
+mod control;
 mod inside;
 mod world;
 
@@ -142,7 +143,7 @@ async fn dead_and_unknown_links_say_so() {
     let world = World::start().await;
     let run = world.ask_approval(json!({})).await;
     let token = &world.tokens(run).await[0];
-    world.engine.kill(run, "admin").await.unwrap();
+    world.engine.kill(run, "admin", TimeDelta::zero()).await.unwrap();
     let before = world.state(run).await;
     contains(&world.page(&format!("/l/{token}"), 410).await, &["no longer open", "has been withdrawn"]);
     assert_eq!(world.say(token, &[("choice", "approve")]).await, 410);

@@ -1,7 +1,8 @@
 //! The link page in a real Chromium, at the size of a phone: open, look, approve, see the receipt.
 
+use countersign::domain::run::RunStatus;
 use countersign::domain::wait::{Effect, WaitStatus};
-use countersign::store::{answers, waits};
+use countersign::store::{answers, runs, waits};
 use serde_json::json;
 
 use crate::browser::Browser;
@@ -48,4 +49,33 @@ async fn browser_approves_on_a_phone_and_two_windows_decide_once() {
     let effects: Vec<_> =
         answers::of_wait(&mut tx, wait.id).await.expect("answers").iter().map(|said| said.effect).collect();
     assert_eq!((wait.status, effects), (WaitStatus::Answered, vec![Effect::Decided, Effect::Late]));
+}
+
+#[tokio::test]
+async fn browser_kills_a_run_and_restarts_it_at_every_width() {
+    for (width, height) in [(1280, 900), (375, 812)] {
+        let world = World::start().await;
+        let run = world.ask_approval(json!({})).await;
+        let browser = Browser::start(width, height).await;
+        let fits = async |name: &str| {
+            let fits = browser.script("return document.documentElement.scrollWidth <= innerWidth").await;
+            assert_eq!(fits, true, "nothing sticks out of {name} at {width}");
+        };
+        browser.open(&format!("{}/runs/AP-000001", world.url)).await;
+        fits("run").await;
+        browser.find("nav.actions a[href$=kill]").await.click().await;
+        assert_eq!(browser.find("h1").await.text().await, "Kill AP-000001?");
+        fits("kill").await;
+        browser.find("form button").await.click().await;
+        assert_eq!(browser.find(".badge").await.text().await, "killed");
+        fits("killed").await;
+        browser.find("nav.actions a[href$=restart]").await.click().await;
+        fits("restart").await;
+        browser.find("form button").await.click().await;
+        assert_eq!(browser.find(".badge").await.text().await, "queued");
+        let row = runs::get(&mut world.engine.store.read().await.expect("read"), run).await.expect("a run");
+        assert_eq!((row.generation, row.status), (2, RunStatus::Queued));
+        browser.open(&format!("{}/runs?waiting_for=olivia", world.url)).await;
+        fits("runs").await;
+    }
 }

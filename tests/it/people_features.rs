@@ -273,14 +273,16 @@ async fn a_killed_run_is_deaf_to_replies_links_and_time() {
     let (app, mail) = asked().await;
     let engine = &app.app.engine;
     let id = app.id(RUN).await;
-    assert_eq!(engine.kill(id, "frank").await.unwrap().status, RunStatus::Killed);
+    assert_eq!(engine.kill(id, "frank", TimeDelta::zero()).await.unwrap().state.status, RunStatus::Killed);
     assert_eq!(link::answer(engine, &token_in(&mail), Choice::Approve, None).await.unwrap(), Posted::Dead);
     app.receive(answer(OLIVIA, &mail, "approve")).await;
     app.pass(TimeDelta::days(60)).await;
     assert_eq!((app.run(RUN).await.status, app.postings().len()), (RunStatus::Killed, 0));
     assert_eq!(app.said(RUN).await, ["olivia late approve"]);
     assert_eq!(app.waits(RUN).await[0].status, WaitStatus::Void);
-    for refused in [engine.kill(id, "frank").await, engine.resume(id, "frank").await, engine.pause(id, "frank").await] {
+    let again = engine.kill(id, "frank", TimeDelta::zero()).await.unwrap();
+    assert!(again.already && again.state.status == RunStatus::Killed, "{again:?}");
+    for refused in [engine.resume(id, "frank").await, engine.pause(id, "frank").await] {
         assert!(matches!(refused, Err(EngineError::Refused(_))), "{refused:?}");
     }
     app.finish().await;
@@ -291,7 +293,7 @@ async fn an_answer_to_a_held_run_counts_when_it_is_let_go() {
     let (app, mail) = asked().await;
     let engine = &app.app.engine;
     let id = app.id(RUN).await;
-    assert!(engine.pause(id, "frank").await.unwrap().held);
+    assert!(engine.pause(id, "frank").await.unwrap().state.held);
     app.receive(answer(OLIVIA, &mail, "approve")).await;
     let held = app.run(RUN).await;
     assert_eq!((held.status, held.held, app.postings().len()), (RunStatus::Waiting, true, 0));
@@ -310,7 +312,7 @@ async fn a_held_run_that_is_killed_stays_dead() {
     let id = app.id(RUN).await;
     app.app.engine.pause(id, "frank").await.unwrap();
     app.receive(answer(OLIVIA, &mail, "approve")).await;
-    app.app.engine.kill(id, "frank").await.unwrap();
+    app.app.engine.kill(id, "frank", TimeDelta::zero()).await.unwrap();
     app.pass(TimeDelta::days(30)).await;
     assert_eq!((app.run(RUN).await.status, app.postings().len()), (RunStatus::Killed, 0));
     app.finish().await;

@@ -46,7 +46,7 @@ pub fn odd() -> Map<String, Value> {
     odd.as_object().unwrap().clone()
 }
 
-async fn run(tx: &mut Tx, name: &str, created: i64) -> RunId {
+pub async fn run(tx: &mut Tx, name: &str, created: i64) -> RunId {
     let definition = json!({"name": "w", "version": 1, "prefix": "W", "step": [{"name": "a", "agent": "noop"}]});
     let workflow: Workflow = serde_json::from_value(definition).unwrap();
     let hash = workflows::keep(tx, &workflow, at(0)).await.unwrap();
@@ -101,7 +101,7 @@ fn notice(run: Option<RunId>, wait: Option<WaitId>, token: Option<TokenId>, next
     }
 }
 
-fn wait(run: RunId, due: Option<i64>) -> WaitRow {
+pub fn wait(run: RunId, due: Option<i64>) -> WaitRow {
     let asked = Asked { person: "olivia".into(), address: "olivia@acme.example".into() };
     WaitRow {
         id: WaitId::new(),
@@ -167,7 +167,7 @@ async fn a_run_reads_back_as_it_was_written_and_changes_under_its_fence() {
         assert!(!runs::renew(&mut tx, id, 1, at(300)).await.unwrap(), "the old fence is worth nothing");
 
         let locked = runs::lock(&mut tx, id).await.unwrap();
-        let waiting = RunState { status: RunStatus::Waiting, held: true };
+        let waiting = RunState { status: RunStatus::Waiting, held: true, stopping: false };
         runs::set_state(&mut tx, &locked, waiting, None, Some(at(500)), at(110)).await.unwrap();
         let row = runs::get(&mut tx, id).await.unwrap();
         assert_eq!(
@@ -179,7 +179,7 @@ async fn a_run_reads_back_as_it_was_written_and_changes_under_its_fence() {
             (0, 1)
         );
         let failure = Failure::high("x", "it's \"so\"");
-        let failed = RunState { status: RunStatus::Failed, held: false };
+        let failed = RunState::of(RunStatus::Failed);
         runs::set_state(&mut tx, &row, failed, Some(&failure), None, at(600)).await.unwrap();
         let row = runs::get(&mut tx, id).await.unwrap();
         assert_eq!((row.failure.unwrap().0, row.finished_at), (failure, Some(at(600))));

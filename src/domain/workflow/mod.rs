@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -147,6 +148,17 @@ impl Workflow {
 
     pub fn step(&self, name: &str) -> Option<&Step> {
         self.steps.iter().find(|step| step.name == name)
+    }
+
+    /// Whether `step` starts only when the step `earlier` is over: it needs it, or is where its failure leads.
+    pub fn comes_after(&self, step: &Step, earlier: &str) -> bool {
+        let leads_here = |failed: &Step| matches!(&failed.on_error, OnError::GoTo(target) if *target == step.name);
+        step.needs().any(|need| need.step == earlier) || self.step(earlier).is_some_and(leads_here)
+    }
+
+    /// When a run that starts at `start` fails for taking too long; never when none.
+    pub fn deadline_after(&self, start: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.deadline?.hard.map(|span| start + span.delta())
     }
 
     pub fn retry_of(&self, step: &Step) -> Retry {

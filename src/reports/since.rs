@@ -1,4 +1,4 @@
-//! `--since`: when a report begins.
+//! When a list or a report begins: a span before now, a date or an instant.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 
