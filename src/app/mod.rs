@@ -27,7 +27,7 @@ use crate::domain::clock::SharedClock;
 use crate::domain::nearest::nearest;
 use crate::domain::person::Customer;
 use crate::domain::token::TokenKey;
-use crate::engine::Engine;
+use crate::engine::{Definitions, Engine, Work};
 use crate::intake::Intake;
 use crate::mailbox::access::Access;
 use crate::malware::Scanner;
@@ -202,7 +202,8 @@ impl App {
             key: token_key(&config, &secrets).await?,
             owner: format!("{}-{}", hostname(), uuid::Uuid::now_v7().simple()),
             lease: config.engine.lease.delta(),
-            work: Notify::new(),
+            work: Work::default(),
+            definitions: Definitions::default(),
         });
         let mailboxes = config.mailboxes.clone();
         let delivery = Arc::new(Delivery {

@@ -69,6 +69,7 @@ impl App {
         if has(Role::Delivery) {
             self.spawn(&mut loops, &stop, "delivery", |app| async move { Ok(app.delivery.tick().await?) });
         }
+        self.spread_word(&mut loops, &stop);
         self.watch_files(&mut loops, &stop);
         if let Some(listener) = listener {
             let web = self.web().await?;
@@ -84,6 +85,7 @@ impl App {
             }
         }
         stop.cancel();
+        self.engine.work.close();
         if let Some(mut scheduler) = scheduler {
             scheduler.shutdown().await.unwrap_or_else(|error| warn!("stop the cron schedules: {error}"));
         }
@@ -144,6 +146,43 @@ impl App {
         }
         scheduler.start().await?;
         Ok(scheduler)
+    }
+
+    /// Wakes the loops of the other processes on the same database when this one has left work, and this one's when another has.
+    /// The tick is the net below.
+    fn spread_word(self: &Arc<Self>, loops: &mut JoinSet<anyhow::Result<()>>, stop: &CancellationToken) {
+        let (app, stopped) = (Arc::clone(self), stop.clone());
+        loops.spawn(async move {
+            let telling = async {
+                loop {
+                    app.engine.work.to_be_told().await;
+                    if let Err(error) = app.engine.store.tell(&app.engine.owner).await {
+                        warn!("other processes cannot be told of work: {error}; they find it at their tick");
+                    }
+                }
+            };
+            tokio::select! {
+                () = telling => {}
+                () = stopped.cancelled() => {}
+            }
+            Ok(())
+        });
+        let (app, stopped) = (Arc::clone(self), stop.clone());
+        loops.spawn(async move {
+            let listening = async {
+                loop {
+                    let heard = app.engine.store.listen(&app.engine.owner, || app.engine.work.heard()).await;
+                    let Err(error) = heard else { return };
+                    warn!("word of other processes cannot be heard: {error}; tried again");
+                    tokio::time::sleep(MAX_PAUSE).await;
+                }
+            };
+            tokio::select! {
+                () = listening => {}
+                () = stopped.cancelled() => {}
+            }
+            Ok(())
+        });
     }
 
     /// Ticks until `stop`: at once again after work, otherwise when poked or after the configured tick.

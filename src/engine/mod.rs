@@ -2,6 +2,7 @@
 
 pub mod control;
 pub mod decide;
+mod definitions;
 pub mod launch;
 pub mod notice;
 pub mod override_step;
@@ -12,12 +13,15 @@ mod rows;
 pub mod start;
 pub mod timers;
 pub mod wait;
-pub mod worker;
+mod work;
+mod worker;
 
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use tokio::sync::Notify;
+
+pub use definitions::Definitions;
+pub use work::Work;
 
 use crate::agents::Registry;
 use crate::blob::Blob;
@@ -37,8 +41,9 @@ pub struct Engine {
     /// Name of this process in leases.
     pub owner: String,
     pub lease: TimeDelta,
-    /// Poked after every commit that may have left work, so that loops need not wait for their tick.
-    pub work: Notify,
+    /// Poked after every commit that may have left work.
+    pub work: Work,
+    pub definitions: Definitions,
 }
 
 /// Why the engine did not do what was asked.

@@ -87,8 +87,9 @@ impl Store {
             if let Some(password) = password {
                 options = options.password(password.expose_secret());
             }
+            // One more, which listens.
             let pool = PgPoolOptions::new()
-                .max_connections(connections.max(2))
+                .max_connections(connections.max(2) + 1)
                 .acquire_timeout(PATIENCE)
                 .connect_with(options)
                 .await?;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::column::row;
-use super::dialect::{execute, fetch};
+use super::dialect::{execute, execute_rows, fetch};
 use super::runs::Counter;
 use super::{Json, StoreError, Tx};
 use crate::domain::event::{Event, GENESIS, Sealed, chain_hash};
@@ -45,21 +45,33 @@ impl From<EventRow> for Event {
     }
 }
 
+/// An event with its id, which puts it in order among those of the same process.
+#[derive(Debug, Clone)]
+pub struct Told {
+    id: Uuid,
+    event: Event,
+}
+
+impl From<Event> for Told {
+    fn from(event: Event) -> Self {
+        Self { id: Uuid::now_v7(), event }
+    }
+}
+
 /// Appends an event to the trail, in the commit of what it tells.
 pub async fn append(tx: &mut Tx, event: &Event) -> Result<(), StoreError> {
-    execute!(
+    append_many(tx, &[Told::from(event.clone())]).await
+}
+
+/// Appends events to the trail, in the commit of what they tell.
+pub async fn append_many(tx: &mut Tx, events: &[Told]) -> Result<(), StoreError> {
+    execute_rows!(
         tx,
-        "insert into events (id, at, kind, actor, customer, message_id, run_id, step, data)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        Uuid::now_v7(),
-        event.at,
-        &event.kind,
-        &event.actor,
-        &event.customer,
-        event.message.map(|id| id.0),
-        event.run.map(|id| id.0),
-        event.step.as_deref(),
-        Json(&event.data)
+        "insert into events (id, at, kind, actor, customer, message_id, run_id, step, data)",
+        events,
+        "",
+        Told { id, event } => *id, event.at, &event.kind, &event.actor, &event.customer, event.message.map(|id| id.0),
+            event.run.map(|id| id.0), event.step.as_deref(), Json(&event.data)
     )?;
     Ok(())
 }
@@ -81,13 +93,20 @@ pub async fn seal(tx: &mut Tx, most: i64) -> Result<usize, StoreError> {
     }
     let (_, mut hash) = head(tx).await?;
     let count = unsealed.len();
+    let mut places = Vec::with_capacity(count);
     for row in unsealed {
         position += 1;
         let id = row.id;
         hash = chain_hash(&hash, position, &Event::from(row));
-        let sql = "update events set position = $1, hash = $2 where id = $3 and position is null";
-        execute!(tx, sql, position, &hash, id)?;
+        places.push((id, position, hash.clone()));
     }
+    execute_rows!(
+        tx,
+        "update events set position = v.column2, hash = v.column3 from (",
+        &places,
+        ") as v where events.id = v.column1 and events.position is null",
+        (id, position, hash) => *id, *position, hash
+    )?;
     execute!(tx, "update counters set value = $1 where name = 'events.sealed'", position)?;
     Ok(count)
 }

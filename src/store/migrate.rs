@@ -44,6 +44,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/sqlite/0006_starts.sql"),
     ),
     (
+        7,
+        "pace",
+        include_str!("../../migrations/postgres/0007_pace.sql"),
+        include_str!("../../migrations/sqlite/0007_pace.sql"),
+    ),
+    (
         8,
         "control",
         include_str!("../../migrations/postgres/0008_control.sql"),

@@ -2,6 +2,7 @@
 //! differs. Every function works inside a transaction that its caller opens, so what belongs together commits together.
 
 pub mod answers;
+pub mod claims;
 pub mod earlier;
 pub mod events;
 pub mod holds;
@@ -28,6 +29,7 @@ mod column;
 mod connect;
 mod dialect;
 mod migrate;
+mod word;
 
 pub use connect::{Store, StoreError, Tx};
 pub use sqlx::types::Json;

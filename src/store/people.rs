@@ -1,5 +1,7 @@
 //! Master data: customers, their suppliers and users.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 
 use super::column::row;
@@ -17,6 +19,11 @@ row! {
 }
 row! {
     pub struct UserRow { pub name: String, pub full_name: String, pub address: String, pub roles: Json<Vec<String>> }
+}
+row! {
+    pub struct BelongingRow {
+        pub customer: String, pub name: String, pub full_name: String, pub address: String, pub roles: Json<Vec<String>>,
+    }
 }
 
 /// Writes a customer with its suppliers and users; those that the file no longer names are removed.
@@ -78,6 +85,22 @@ pub async fn is_known(tx: &mut Tx, name: &str) -> Result<bool, StoreError> {
 pub async fn customers(tx: &mut Tx) -> Result<Vec<String>, StoreError> {
     let sql = format!("select {} from customers order by name", CustomerRow::COLUMNS);
     Ok(fetch!(all CustomerRow, tx, sql)?.into_iter().map(|row| row.name).collect())
+}
+
+/// The users of several customers, by customer, each list by name.
+pub async fn users_of(tx: &mut Tx, customers: &[&str]) -> Result<HashMap<String, Vec<User>>, StoreError> {
+    let mut found: HashMap<String, Vec<User>> = HashMap::new();
+    if let [only] = customers {
+        found.insert((*only).to_owned(), users(tx, only).await?);
+        return Ok(found);
+    }
+    let sql =
+        format!("select {} from users where customer in {} order by name", BelongingRow::COLUMNS, tx.each_of("$1"));
+    for row in fetch!(all BelongingRow, tx, sql, Json(customers))? {
+        let user = User { name: row.name, full_name: row.full_name, address: row.address, roles: row.roles.0 };
+        found.entry(row.customer).or_default().push(user);
+    }
+    Ok(found)
 }
 
 /// The users of a customer, by name.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::column::row;
-use super::dialect::{execute, fetch};
+use super::dialect::{execute, execute_rows, fetch, fetch_among};
 use super::{Json, StoreError, Tx};
 use crate::domain::failure::Failure;
 use crate::domain::ids::RunId;
@@ -38,27 +38,42 @@ pub async fn of_run(tx: &mut Tx, run: RunId, generation: i32) -> Result<Vec<Step
     fetch!(all StepRow, tx, sql, run.0, generation)
 }
 
-/// Writes a step as it now is. The caller has the run locked and the status from `next_status`.
-pub async fn put(tx: &mut Tx, step: &StepRow) -> Result<(), StoreError> {
-    execute!(
+/// The steps of many runs, each in its present generation, in the order in which they started.
+pub async fn of_runs(tx: &mut Tx, ids: &[RunId]) -> Result<Vec<StepRow>, StoreError> {
+    if ids.is_empty() {
+        return Ok(vec![]);
+    }
+    let select = format!("select {} from steps where run_id", StepRow::COLUMNS);
+    let present =
+        "and generation = (select r.generation from runs r where r.id = steps.run_id) order by started_at, name";
+    fetch_among!(StepRow, tx, select, ids.iter().map(|id| id.0), present)
+}
+
+/// Writes steps as they now are, each once, for the worker that has their runs locked and knows of no other change.
+pub async fn put_many(tx: &mut Tx, steps: &[StepRow]) -> Result<(), StoreError> {
+    execute_rows!(
         tx,
-        "insert into steps (run_id, generation, name, agent, status, attempt, output, failure, retry_at, started_at, finished_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-         on conflict (run_id, generation, name) do update set status = excluded.status, attempt = excluded.attempt,
-            output = excluded.output, failure = excluded.failure, retry_at = excluded.retry_at,
-            started_at = excluded.started_at, finished_at = excluded.finished_at",
-        step.run_id.0,
-        step.generation,
-        &step.name,
-        &step.agent,
-        step.status.as_str(),
-        step.attempt,
-        step.output.as_ref().map(|output| Json(without_nul(&output.0))),
-        step.failure.as_ref().map(|failure| Json(&failure.0)),
-        step.retry_at,
-        step.started_at,
-        step.finished_at
+        INSERT,
+        steps,
+        UPSERT,
+        step => step.run_id.0, step.generation, &step.name, &step.agent, step.status.as_str(), step.attempt,
+            step.output.as_ref().map(|output| Json(without_nul(&output.0))),
+            step.failure.as_ref().map(|failure| Json(&failure.0)), step.retry_at, step.started_at, step.finished_at
     )?;
+    Ok(())
+}
+
+const INSERT: &str = "insert into steps
+    (run_id, generation, name, agent, status, attempt, output, failure, retry_at, started_at, finished_at)";
+const UPSERT: &str = "on conflict (run_id, generation, name) do update set status = excluded.status,
+    attempt = excluded.attempt, output = excluded.output, failure = excluded.failure, retry_at = excluded.retry_at,
+    started_at = excluded.started_at, finished_at = excluded.finished_at";
+
+/// Writes a step as it now is, and lets the worker that may have its run know. The caller has the run locked and the status
+/// from `next_status`.
+pub async fn put(tx: &mut Tx, step: &StepRow) -> Result<(), StoreError> {
+    put_many(tx, std::slice::from_ref(step)).await?;
+    execute!(tx, "update runs set revision = revision + 1 where id = $1", step.run_id.0)?;
     Ok(())
 }
 

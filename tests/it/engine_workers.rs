@@ -5,14 +5,20 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use countersign::agents::{Agent, Outcome, Registry, Task};
+use countersign::domain::ids::TransactionId;
 use countersign::domain::run::RunStatus;
 use countersign::domain::step::StepStatus;
-use countersign::engine::Engine;
+use countersign::domain::wait::{Answer, Asked, Channel, Choice, WaitKind, WaitRequest};
+use countersign::engine::decide::Ending;
+use countersign::engine::launch::Launch;
+use countersign::engine::{Definitions, Engine, Work};
+use countersign::store::{Store, runs, waits};
 use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 
 use crate::app::TestApp;
 use crate::engine_features::{failure, workflow};
+use crate::rig;
 
 /// An agent that ends when it is told to, and says when it has begun.
 #[derive(Clone, Default)]
@@ -39,12 +45,44 @@ impl Agent for Slow {
     }
 }
 
+/// An agent that waits for somebody.
+struct Asks;
+
+#[async_trait]
+impl Agent for Asks {
+    fn name(&self) -> &'static str {
+        "asks"
+    }
+    fn about(&self) -> &'static str {
+        "Waits."
+    }
+    fn check(&self, _: &Map<String, Value>) -> Vec<(String, String)> {
+        vec![]
+    }
+    async fn perform(&self, task: &Task) -> Outcome {
+        let question = task.with.get("question").and_then(Value::as_str).unwrap_or("go on?");
+        let asked = Asked { person: "olivia".into(), address: "olivia@acme.example".into() };
+        Outcome::Wait(Box::new(WaitRequest {
+            kind: WaitKind::External,
+            // PostgreSQL takes no NUL in a text.
+            question: question.replace("NUL", "\0"),
+            asked: vec![asked],
+            facts: Map::new(),
+            notices: vec![],
+            ladder: vec![],
+            fallback: None,
+            until: None,
+        }))
+    }
+}
+
 const SLOW: &str = "[[step]]\nname = \"slow\"\nagent = \"slow\"\ntimeout = { hard = \"10m\" }\nretry = { count = 0, interval = \"1s\" }";
 
 /// Another process on the same database, with an agent of the test's.
 pub fn engine(app: &TestApp, owner: &str, agent: Slow) -> Engine {
     let mut agents = Registry::default();
     agents.add(agent);
+    agents.add(Asks);
     let ours = &app.app.engine;
     Engine {
         store: ours.store.clone(),
@@ -54,7 +92,8 @@ pub fn engine(app: &TestApp, owner: &str, agent: Slow) -> Engine {
         key: ours.key.clone(),
         owner: owner.into(),
         lease: ours.lease,
-        work: Notify::new(),
+        work: Work::default(),
+        definitions: Definitions::default(),
     }
 }
 
@@ -185,4 +224,75 @@ async fn a_step_that_kills_its_process_again_and_again_is_given_up() {
     }
     assert_eq!((failure(&app, &name).await.reason.as_str(), deaths), ("worker_lost", 11));
     app.finish().await;
+}
+
+#[tokio::test]
+async fn a_wait_that_ends_while_another_step_is_performed_is_not_overlooked() {
+    let app = TestApp::demo().await;
+    let agent = Slow::default();
+    let engine = engine(&app, "a", agent.clone());
+    let name = app.launch(&workflow(&format!("[[step]]\nname = \"ask\"\nagent = \"asks\"\n{SLOW}")), json!({})).await;
+    let id = app.id(&name).await;
+    let (worked, ()) = tokio::join!(engine.tick_worker(), async {
+        agent.begun.notified().await;
+        let wait = loop {
+            let mut tx = engine.store.read().await.unwrap();
+            match waits::of_run(&mut tx, id).await.unwrap().pop() {
+                Some(wait) => break wait.id,
+                None => tokio::task::yield_now().await,
+            }
+        };
+        let answer = Answer {
+            by: "olivia".into(),
+            choice: Choice::Proceed,
+            comment: None,
+            via: Channel::Cli,
+            verified: "a test".into(),
+            output: Map::new(),
+        };
+        let mut tx = engine.store.begin().await.unwrap();
+        engine.decide(&mut tx, wait, Ending::Answer(answer), None).await.unwrap();
+        tx.commit().await.unwrap();
+        agent.go_on.notify_one();
+    });
+    assert!(worked.unwrap());
+    assert_eq!(app.progress(&name).await, "ask=success slow=success");
+    assert_eq!(app.run(&name).await.status, RunStatus::Completed);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_run_whose_part_cannot_be_written_takes_no_other_down() {
+    let app = TestApp::demo().await;
+    let store = Store::open(&rig::fresh_database().await, None, 4).await.unwrap();
+    store.migrate().await.unwrap();
+    let agent = Slow::default();
+    let engine = Engine { store, ..engine(&app, "a", agent.clone()) };
+    let mut ids = vec![];
+    for question in ["go on?", "NUL", "go on?"] {
+        let steps = json!([{"name": "ask", "agent": "asks", "with": {"question": question}}]);
+        let definition = json!({"name": "w", "version": 1, "prefix": "W", "step": steps});
+        let launch = |workflow| Launch {
+            documents: &[],
+            workflow,
+            customer: "acme",
+            transaction_id: TransactionId::new(),
+            message_id: None,
+            inputs: Map::new(),
+            origin: Map::new(),
+            by: "test",
+        };
+        let mut tx = engine.store.begin().await.unwrap();
+        let workflow = serde_json::from_value(definition).unwrap();
+        ids.push(engine.launch(&mut tx, launch(&workflow)).await.unwrap().id);
+        tx.commit().await.unwrap();
+    }
+    assert!(engine.tick_worker().await.unwrap());
+    let mut tx = engine.store.read().await.unwrap();
+    let mut found = vec![];
+    for id in ids {
+        found.push((runs::get(&mut tx, id).await.unwrap().status, waits::of_run(&mut tx, id).await.unwrap().len()));
+    }
+    let (waiting, running) = ((RunStatus::Waiting, 1), (RunStatus::Running, 0));
+    assert_eq!(found, [waiting, running, waiting], "the one in the middle is left to the next claim");
 }

@@ -52,6 +52,7 @@ mod samples;
 mod senders;
 mod starts;
 mod state;
+mod store_claims;
 mod store_contract;
 mod store_holds;
 mod store_ledger;

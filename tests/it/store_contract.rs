@@ -1,5 +1,7 @@
 //! The store on both databases: runs, steps, waits and notices hold what they promise on SQLite and PostgreSQL alike.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use countersign::domain::failure::Failure;
 use countersign::domain::ids::{AnswerId, NoticeId, RunId, TokenId, TransactionId, WaitId};
@@ -9,6 +11,7 @@ use countersign::domain::step::StepStatus;
 use countersign::domain::wait::{Answer, Asked, Channel, Choice, Effect, Fallback, WaitKind, WaitStatus};
 use countersign::domain::workflow::Workflow;
 use countersign::store::answers::{self, AnswerRow};
+use countersign::store::claims;
 use countersign::store::notices::{self, NoticeRow};
 use countersign::store::runs::{self, NewRun};
 use countersign::store::steps::{self, StepRow};
@@ -46,6 +49,7 @@ pub fn odd() -> Map<String, Value> {
     odd.as_object().unwrap().clone()
 }
 
+/// A queued run of one step.
 pub async fn run(tx: &mut Tx, name: &str, created: i64) -> RunId {
     let definition = json!({"name": "w", "version": 1, "prefix": "W", "step": [{"name": "a", "agent": "noop"}]});
     let workflow: Workflow = serde_json::from_value(definition).unwrap();
@@ -156,15 +160,14 @@ async fn a_run_reads_back_as_it_was_written_and_changes_under_its_fence() {
             (RunStatus::Queued, false, true, true)
         );
         assert!(runs::get(&mut tx, RunId::new()).await.unwrap_err().is_not_found());
-        let claimed = runs::claim(&mut tx, "me", at(6), at(66)).await.unwrap().unwrap();
+        let claimed = claims::claim(&mut tx, "me", at(6), at(66), 9).await.unwrap().remove(0);
         assert_eq!((claimed.id, claimed.fence), (id, 1));
-        assert!(runs::claim(&mut tx, "other", at(7), at(67)).await.unwrap().is_none());
-        assert!(
-            runs::renew(&mut tx, id, 1, at(100)).await.unwrap() && !runs::renew(&mut tx, id, 0, at(100)).await.unwrap()
-        );
-        assert!(runs::claim(&mut tx, "other", at(99), at(200)).await.unwrap().is_none());
-        assert_eq!(runs::claim(&mut tx, "other", at(101), at(200)).await.unwrap().unwrap().fence, 2);
-        assert!(!runs::renew(&mut tx, id, 1, at(300)).await.unwrap(), "the old fence is worth nothing");
+        assert!(claims::claim(&mut tx, "other", at(7), at(67), 9).await.unwrap().is_empty());
+        assert_eq!(claims::renew(&mut tx, &[id], "me", at(100)).await.unwrap(), HashSet::from([(id, 1)]));
+        assert!(claims::renew(&mut tx, &[id], "other", at(300)).await.unwrap().is_empty());
+        assert!(claims::claim(&mut tx, "other", at(99), at(200), 9).await.unwrap().is_empty());
+        assert_eq!(claims::claim(&mut tx, "other", at(101), at(200), 9).await.unwrap().remove(0).fence, 2);
+        assert!(claims::renew(&mut tx, &[id], "me", at(300)).await.unwrap().is_empty(), "it is somebody else's");
 
         let locked = runs::lock(&mut tx, id).await.unwrap();
         let waiting = RunState { status: RunStatus::Waiting, held: true, stopping: false };
@@ -208,6 +211,11 @@ async fn a_run_reads_back_as_it_was_written_and_changes_under_its_fence() {
             (1, StepStatus::Success, Value::Object(odd()))
         );
         assert!(steps::of_run(&mut tx, id, 2).await.unwrap().is_empty());
+        assert_eq!(
+            runs::get(&mut tx, id).await.unwrap().revision,
+            2,
+            "whoever has the run in hand must read them again"
+        );
     })
     .await;
 }
@@ -225,7 +233,8 @@ async fn parallel_claims_give_each_run_and_notice_to_one() {
             let store = store.clone();
             tokio::spawn(async move {
                 let mut tx = store.begin().await.unwrap();
-                let run = runs::claim(&mut tx, &format!("w{worker}"), at(50), at(99)).await.unwrap().map(|run| run.id);
+                let claimed = claims::claim(&mut tx, &format!("w{worker}"), at(50), at(99), 1).await.unwrap();
+                let run = claimed.first().map(|run| run.id);
                 let notice = notices::claim(&mut tx, at(50), at(99)).await.unwrap().map(|notice| notice.id);
                 tx.commit().await.unwrap();
                 (run, notice)

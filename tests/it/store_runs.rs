@@ -6,7 +6,7 @@ use countersign::domain::run::{RunState, RunStatus};
 use countersign::domain::step::StepStatus;
 use countersign::store::run_list::{self, Wanted};
 use countersign::store::steps::StepRow;
-use countersign::store::{run_control, runs, steps, waits};
+use countersign::store::{claims, run_control, runs, steps, waits};
 
 use crate::store_contract::{at, on_both, run, wait};
 
@@ -56,8 +56,8 @@ async fn a_run_that_was_put_off_is_claimed_when_its_time_has_come() {
         let mut tx = store.begin().await.unwrap();
         let id = run(&mut tx, "W-000001", 5).await;
         run_control::put_off(&mut tx, id, at(100), Some(at(200))).await.unwrap();
-        assert!(runs::claim(&mut tx, "me", at(99), at(150)).await.unwrap().is_none());
-        assert_eq!(runs::claim(&mut tx, "me", at(100), at(150)).await.unwrap().unwrap().id, id);
+        assert!(claims::claim(&mut tx, "me", at(99), at(150), 1).await.unwrap().is_empty());
+        assert_eq!(claims::claim(&mut tx, "me", at(100), at(150), 1).await.unwrap()[0].id, id);
         let row = runs::lock(&mut tx, id).await.unwrap();
         let stopping = RunState { status: RunStatus::Running, held: false, stopping: true };
         runs::set_state(&mut tx, &row, stopping, None, None, at(101)).await.unwrap();

@@ -14,14 +14,13 @@ use countersign::domain::person::Customer;
 use countersign::domain::token::{Binding, TokenKey};
 use countersign::domain::wait::WaitStatus;
 use countersign::domain::workflow::Workflow;
-use countersign::engine::Engine;
 use countersign::engine::launch::Launch;
+use countersign::engine::{Definitions, Engine, Work};
 use countersign::http::{Web, serve};
 use countersign::store::{self, Store, answers, events, notices, tokens, waits};
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
 
 /// A PDF as browsers show it: one blank page.
 pub const PDF: &[u8] =
@@ -59,7 +58,8 @@ impl World {
             key: TokenKey::new(b"the key of a test"),
             owner: "test".into(),
             lease: TimeDelta::seconds(60),
-            work: Notify::new(),
+            work: Work::default(),
+            definitions: Definitions::default(),
         });
         let customer: Customer = serde_json::from_value(json!({"name": "acme", "user": [
             {"name": "olivia", "full_name": "Olivia Okafor", "address": "olivia@acme.example"},
