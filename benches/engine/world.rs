@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 use countersign::agents::pdf::PdfReader;
 use countersign::agents::{Agent, Outcome, Registry, Settings, Task};
+use countersign::behaviour::{Behaviour, Live};
 use countersign::blob::Blob;
 use countersign::domain::clock::{Clock, SystemClock};
 use countersign::domain::duration::Span;
@@ -128,6 +129,7 @@ pub async fn engine(url: &str, dir: &Path) -> anyhow::Result<Arc<Engine>> {
         blob: Arc::new(Blob::local(dir.join("store"))),
         clock: Arc::new(SystemClock),
         agents: Arc::new(agents),
+        live: Arc::new(Live::new(Behaviour::none().map_err(|_| anyhow::anyhow!("the binary's templates"))?)),
         key: TokenKey::new(b"the key of a benchmark"),
         owner: format!("bench-{}", uuid::Uuid::now_v7().simple()),
         lease: TimeDelta::seconds(60),

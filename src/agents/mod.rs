@@ -12,9 +12,11 @@ mod post_file;
 mod registry;
 mod request_info;
 mod settings;
+mod switch;
 #[cfg(test)]
 mod testing;
 mod verify_invoice;
+mod workflow;
 
 use std::sync::Arc;
 
@@ -112,11 +114,20 @@ pub enum Outcome {
     Fail(Failure),
     /// Needs somebody, or time.
     Wait(Box<WaitRequest>),
+    /// Needs another workflow to run with these inputs, and to end.
+    Launch { workflow: String, inputs: Map<String, Value> },
 }
 
 impl Outcome {
     pub fn done(output: Value) -> Self {
         Self::Done { output, notices: vec![] }
+    }
+
+    /// Done, but not wholly: the output says so as `partial`, for conditions, people and reports. What depends on all of it
+    /// has to look: `{ key = "steps.x.partial", exists = false }`.
+    pub fn partial(mut output: Map<String, Value>, why: &Failure) -> Self {
+        output.insert("partial".into(), serde_json::to_value(why).unwrap_or_default());
+        Self::done(Value::Object(output))
     }
 }
 

@@ -15,7 +15,9 @@ use super::notify::Notify;
 use super::pdf::PdfReader;
 use super::post_file::PostFile;
 use super::request_info::RequestInfo;
+use super::switch::Switch;
 use super::verify_invoice::VerifyInvoice;
+use super::workflow::SubWorkflow;
 use crate::config::workflows::KnownAgents;
 
 /// What agents need besides a task.
@@ -43,6 +45,8 @@ impl Registry {
         registry.add(Notify);
         registry.add(PostFile { directory: settings.post_directory });
         registry.add(RequestInfo);
+        registry.add(SubWorkflow);
+        registry.add(Switch);
         registry.add(VerifyInvoice);
         registry
     }
@@ -87,7 +91,18 @@ mod tests {
         let registry = Registry::standard(Settings { pdf, post_directory: "posted".into() });
         assert_eq!(
             registry.names(),
-            ["approval", "delay", "extract_pdf", "noop", "notify", "post_file", "request_info", "verify_invoice"]
+            [
+                "approval",
+                "delay",
+                "extract_pdf",
+                "noop",
+                "notify",
+                "post_file",
+                "request_info",
+                "switch",
+                "verify_invoice",
+                "workflow"
+            ]
         );
         assert!(registry.list().all(|(_, about)| about.ends_with('.')));
         assert!(registry.check("aproval", &Map::new()).is_none());

@@ -199,6 +199,7 @@ impl App {
             blob,
             clock: Arc::clone(&parts.clock),
             agents: Arc::new(registry(&config, &parts.program)),
+            live: Arc::clone(&live),
             key: token_key(&config, &secrets).await?,
             owner: format!("{}-{}", hostname(), uuid::Uuid::now_v7().simple()),
             lease: config.engine.lease.delta(),

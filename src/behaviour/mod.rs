@@ -45,6 +45,17 @@ impl Behaviour {
         self.workflows.iter().filter(|workflow| workflow.name == name).max_by_key(|workflow| workflow.version)
     }
 
+    /// A workflow by `name`, the latest version, or by `name@3`.
+    pub fn workflow_named(&self, name: &str) -> Option<&Workflow> {
+        match name.split_once('@') {
+            None => self.workflow(name),
+            Some((name, version)) => {
+                let version: u32 = version.parse().ok()?;
+                self.workflows.iter().find(|workflow| workflow.name == name && workflow.version == version)
+            }
+        }
+    }
+
     /// How many there are of each.
     pub fn counts(&self) -> Counts {
         Counts {

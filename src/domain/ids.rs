@@ -53,6 +53,18 @@ ids! {
     AnswerId,
 }
 
+impl RunId {
+    /// The run that a step of this run launches in one generation: the same at every repeat.
+    pub fn below(self, generation: i32, step: &str) -> Self {
+        Self(Uuid::new_v5(&self.0, format!("below:{generation}:{step}").as_bytes()))
+    }
+
+    /// The wait of the step above for the end of this run.
+    pub fn wait_above(self) -> WaitId {
+        WaitId(Uuid::new_v5(&self.0, b"wait above"))
+    }
+}
+
 /// Where a mail was found: the identity of a delivery (RFC 9051, 2.3.1.1).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Delivery {

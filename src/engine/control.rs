@@ -2,17 +2,14 @@
 //! asked again, it says that it is so already.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::{Map, Value, json};
 
 use super::{Engine, EngineError};
-use crate::agents::resolve;
 use crate::domain::event::{Event, OURSELVES};
 use crate::domain::failure::Failure;
 use crate::domain::ids::RunId;
-use crate::domain::notice::Draft;
 use crate::domain::run::{self, RunEvent, RunState, RunStatus};
 use crate::store::runs::RunRow;
-use crate::store::{Tx, events, people, run_control, runs, workflows};
+use crate::store::{Tx, events, run_control, runs};
 
 /// What a kill leaves an attempt in hand to end by itself.
 pub const KILL_GRACE: TimeDelta = TimeDelta::seconds(10);
@@ -149,38 +146,7 @@ impl Engine {
             .with("details", failure.details.as_str())
             .with("criticality", serde_json::to_value(failure.criticality).unwrap_or_default());
         events::append(tx, &event).await?;
-        self.tell_owner(tx, run, failure).await
-    }
-
-    /// Tells the workflow's owner that a run has failed. An owner who is nobody known, or stands in a definition that cannot be read, is told nothing; the trail has it.
-    async fn tell_owner(&self, tx: &mut Tx, run: &RunRow, failure: &Failure) -> Result<(), EngineError> {
-        let owner = match workflows::get(tx, &run.workflow_hash).await {
-            Ok(workflow) => workflow.owner,
-            Err(error) if error.is_transient() => return Err(error.into()),
-            Err(_) => None,
-        };
-        let Some(owner) = owner else { return Ok(()) };
-        let users = people::users(tx, &run.customer).await?;
-        let mut data = Map::new();
-        let subject = run.origin.get("subject").and_then(Value::as_str).unwrap_or("-");
-        data.insert("title".into(), format!("failed: {subject}").into());
-        data.insert("text".into(), format!("{}.", failure.details).into());
-        let fact = |label: &str, value: &str| json!({ "label": label, "value": value });
-        data.insert("facts".into(), json!([fact("Reason", &failure.reason), fact("Mail", subject)]));
-        for asked in resolve(&[owner], &users) {
-            let draft = Draft {
-                medium: "email".into(),
-                person: asked.person,
-                address: asked.address,
-                template: "notify".into(),
-                data: data.clone(),
-                attachments: vec![],
-                answerable: false,
-                in_reply_to: None,
-            };
-            self.write_notice(tx, run, None, &draft).await?;
-        }
-        Ok(())
+        self.tell_of_failure(tx, run, failure).await.map(drop)
     }
 }
 

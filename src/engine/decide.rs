@@ -1,25 +1,27 @@
 //! The only way to end a wait. First answer wins by a guarded update; whatever comes later is told so.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use super::finish::finish_step;
+use super::rows::{end_step, fail_step, progress};
 use super::{Engine, EngineError};
 use crate::domain::crash;
 use crate::domain::event::{Event, OURSELVES};
 use crate::domain::failure::Failure;
 use crate::domain::ids::{AnswerId, MessageId, WaitId};
 use crate::domain::run::{self, RunEvent, RunStatus};
-use crate::domain::step::{self, StepEvent};
+use crate::domain::step::StepEvent;
 use crate::domain::wait::{Answer, Choice, Effect, WaitKind, WaitStatus};
 use crate::store::answers::AnswerRow;
 use crate::store::runs::RunRow;
 use crate::store::waits::WaitRow;
-use crate::store::{Json, Tx, answers, events, notices, runs, steps, tokens, waits};
+use crate::store::{Tx, answers, events, notices, runs, steps, tokens, waits, workflows};
 
 /// How a wait ends.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ending {
     Answer(Answer),
-    /// Its time ran out: the step fails with this.
+    /// Its time ran out, or the run that it was for failed: the step fails with this.
     Expire(Failure),
     /// An operator gives the step's output, whoever was asked.
     Override(Answer),
@@ -117,35 +119,43 @@ impl Engine {
 
     async fn move_step(&self, tx: &mut Tx, run: &RunRow, wait: &WaitRow, ending: &Ending) -> Result<(), EngineError> {
         let now = self.clock.now();
-        let steps = steps::of_run(tx, run.id, run.generation).await?;
-        let Some(mut step) = steps.into_iter().find(|step| step.name == wait.step && step.attempt == wait.attempt)
-        else {
+        let rows = steps::of_run(tx, run.id, run.generation).await?;
+        let asked = rows.iter().find(|step| step.name == wait.step && step.attempt == wait.attempt);
+        let Some(mut step) = asked.cloned() else {
             return Ok(());
         };
-        let event = match ending {
-            Ending::Answer(_) => StepEvent::Answer,
-            Ending::Expire(_) => StepEvent::Fail,
-            Ending::Override(_) => StepEvent::Override,
+        let workflow = match workflows::get(tx, &run.workflow_hash).await {
+            Ok(workflow) => Some(workflow),
+            Err(error) if error.is_transient() => return Err(error.into()),
+            // The worker that takes the run says what is wrong with its definition; the answer counts.
+            Err(_) => None,
         };
-        step.status = step::next_status(Some(step.status), event)?;
-        step.finished_at = Some(now);
-        match ending {
-            Ending::Answer(answer) => step.output = Some(Json(Value::Object(output_of(wait.kind, answer)))),
-            Ending::Override(answer) => step.output = Some(Json(Value::Object(answer.output.clone()))),
-            Ending::Expire(failure) => {
-                step.output = Some(Json(json!({ "failure": failure })));
-                step.failure = Some(Json(failure.clone()));
+        match (ending, &workflow) {
+            (Ending::Expire(failure), _) => fail_step(&mut step, failure.clone(), now)?,
+            (Ending::Override(answer), _) => {
+                end_step(&mut step, StepEvent::Override, Value::Object(answer.output.clone()), now)?;
+            }
+            (Ending::Answer(answer), None) => {
+                end_step(&mut step, StepEvent::Answer, Value::Object(output_of(wait.kind, answer)), now)?;
+            }
+            (Ending::Answer(answer), Some(workflow)) => {
+                let given = Value::Object(output_of(wait.kind, answer));
+                let so_far = rows.iter().map(|row| (row.name.clone(), progress(row))).collect();
+                finish_step((run, workflow, &so_far), &mut step, (StepEvent::Answer, given), now)?;
             }
         }
         steps::put(tx, &step).await?;
-        Ok(())
+        match workflow {
+            Some(workflow) => self.tell_of_step(tx, run, &workflow, &step).await.map(drop),
+            None => Ok(()),
+        }
     }
 
-    /// Kills a wait's tokens and calls back what was not sent yet.
+    /// Kills a wait's tokens and the run that it was for, and calls back what was not sent yet.
     pub(super) async fn silence(&self, tx: &mut Tx, wait: &WaitRow) -> Result<(), EngineError> {
         tokens::void_of_wait(tx, wait.id, self.clock.now()).await?;
         notices::void_of_wait(tx, wait.id).await?;
-        Ok(())
+        self.kill_below(tx, wait).await
     }
 
     /// Ends every open wait of a run that ends itself.
@@ -208,6 +218,10 @@ impl Engine {
 /// What later steps see of the answer.
 fn output_of(kind: WaitKind, answer: &Answer) -> Map<String, Value> {
     let mut output = answer.output.clone();
+    // What a run gave, and nothing else.
+    if kind == WaitKind::External && answer.by == OURSELVES {
+        return output;
+    }
     if kind == WaitKind::Approval {
         let decision = if answer.choice == Choice::Approve { "approved" } else { "rejected" };
         output.insert("decision".into(), decision.into());

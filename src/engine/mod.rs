@@ -1,8 +1,12 @@
 //! Runs: launched, planned, worked on, paused and ended. Nothing here knows mail, people's words or pages.
 
+mod alarm;
+mod child;
 pub mod control;
 pub mod decide;
 mod definitions;
+mod finish;
+mod gate;
 pub mod launch;
 pub mod notice;
 pub mod override_step;
@@ -11,6 +15,7 @@ pub mod rerun;
 pub mod restart;
 mod rows;
 pub mod start;
+mod tell;
 pub mod timers;
 pub mod wait;
 mod work;
@@ -24,6 +29,7 @@ pub use definitions::Definitions;
 pub use work::Work;
 
 use crate::agents::Registry;
+use crate::behaviour::Live;
 use crate::blob::Blob;
 use crate::domain::clock::SharedClock;
 use crate::domain::run::Refusal;
@@ -37,6 +43,8 @@ pub struct Engine {
     pub blob: Arc<Blob>,
     pub clock: SharedClock,
     pub agents: Arc<Registry>,
+    /// Where the workflows that steps launch are found.
+    pub live: Arc<Live>,
     pub key: TokenKey,
     /// Name of this process in leases.
     pub owner: String,

@@ -72,7 +72,9 @@ impl Engine {
         let deadline_at = workflow.deadline_after(now);
         run_control::next_generation(tx, run, state, deadline_at, now).await?;
         let mut kept = BTreeSet::new();
-        for row in rows.into_iter().filter(|row| !again.contains(&row.name)) {
+        // Instances stay or go with their step.
+        let stays = |row: &StepRow| workflow.step(&row.name).is_some_and(|step| !again.contains(&step.name));
+        for row in rows.into_iter().filter(stays) {
             kept.insert(row.name.clone());
             steps::put(tx, &StepRow { generation, ..row }).await?;
         }

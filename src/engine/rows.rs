@@ -1,6 +1,7 @@
 //! Rows of runs and steps on their way to and from the words that planning and expressions use.
 
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::EngineError;
@@ -19,6 +20,26 @@ pub(super) fn fail_step(step: &mut StepRow, failure: Failure, now: DateTime<Utc>
     step.output = Some(Json(json!({ "failure": failure })));
     step.failure = Some(Json(failure));
     Ok(())
+}
+
+/// Ends a started step with its output. Where that says that it is partial, the row says why.
+pub(super) fn end_step(
+    step: &mut StepRow,
+    event: StepEvent,
+    output: Value,
+    now: DateTime<Utc>,
+) -> Result<(), EngineError> {
+    step.status = step::next_status(Some(step.status), event)?;
+    // What an earlier attempt failed with is in the trail.
+    step.failure = partial(&output).map(Json);
+    step.output = Some(Json(output));
+    step.finished_at = Some(now);
+    Ok(())
+}
+
+/// Why a result is only partial, if it is.
+pub(super) fn partial(output: &Value) -> Option<Failure> {
+    output.get("partial").and_then(|partial| Failure::deserialize(partial).ok())
 }
 
 pub(super) fn failed(event: Event, failure: &Failure, kind: &str) -> Event {

@@ -17,7 +17,9 @@ const BATCH: i64 = 100;
 impl Engine {
     /// Does what is due now. Returns how much it did; 0 means that nothing is due.
     pub async fn tick_timers(&self) -> Result<usize, EngineError> {
-        Ok(self.end_delays().await? + self.wake_runs().await? + self.end_kills().await?)
+        // A run that fails now is not called late as well.
+        let ended = self.end_delays().await? + self.wake_runs().await? + self.end_kills().await?;
+        Ok(ended + self.report_ended().await? + self.open_gates().await? + self.ring_alarms().await?)
     }
 
     /// Ends runs whose grace is over.

@@ -25,6 +25,19 @@ impl Engine {
         workflow: &Workflow,
         request: WaitRequest,
     ) -> Result<WaitId, EngineError> {
+        self.open_wait_as(tx, run, step, workflow, (WaitId::new(), request)).await
+    }
+
+    /// As `open_wait`, with an id that whoever ends the wait can tell.
+    pub(super) async fn open_wait_as(
+        &self,
+        tx: &mut Tx,
+        run: &RunRow,
+        step: &StepRow,
+        workflow: &Workflow,
+        wanted: (WaitId, WaitRequest),
+    ) -> Result<WaitId, EngineError> {
+        let (id, request) = wanted;
         let now = self.clock.now();
         let hard = workflow.step(&step.name).and_then(|step| workflow.timeout_of(step));
         let ladder = ladder(&request, workflow, hard, now);
@@ -34,7 +47,7 @@ impl Engine {
             _ => ladder.first().and_then(|rung| rung.at),
         };
         let wait = WaitRow {
-            id: WaitId::new(),
+            id,
             run_id: run.id,
             customer: run.customer.clone(),
             generation: run.generation,

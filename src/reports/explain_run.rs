@@ -27,6 +27,7 @@ pub fn explain(picture: &RunPicture, now: DateTime<Utc>) -> String {
         told.push_str(&why_it_waits(picture, wait, now));
     }
     told.push_str(&retries(picture));
+    told.push_str(&partial(picture));
     if picture.run.status.is_final() {
         told.push_str(&to_go_on(picture));
     } else {
@@ -53,6 +54,11 @@ fn opening(picture: &RunPicture, now: DateTime<Utc>) -> String {
     let ended = run.finished_at.map_or_else(|| "at an unknown time".into(), text::instant);
     let took = run.finished_at.map(|at| text::lasted(at - run.created_at)).unwrap_or_default();
     match run.status {
+        RunStatus::Queued if run.gated => told.push_str(&format!(
+            "It is queued, and goes on when another run of {} with the key \"{}\" has ended.\n",
+            run.workflow,
+            run.concurrency_key.as_deref().map(text::one_line).unwrap_or_default()
+        )),
         RunStatus::Queued => match run.not_before.filter(|at| *at > now) {
             Some(at) => told.push_str(&format!("It is queued, and starts on {}, not before.\n", text::weekday(at))),
             None => told.push_str("It is queued, and goes on as soon as a worker is free.\n"),
@@ -138,6 +144,9 @@ fn why_it_waits(picture: &RunPicture, wait: &WaitRow, now: DateTime<Utc>) -> Str
         let until = wait.due_at.map_or_else(|| "its time".into(), text::weekday);
         return format!("Step {step} waits for {until}, {since}. Nobody has to do anything.\n");
     }
+    if wait.kind == WaitKind::External && asked.is_empty() {
+        return format!("Step {step} waits for {question}, {since}.\n");
+    }
     let what = match wait.kind {
         WaitKind::Approval => "an approval from",
         WaitKind::Reply => "an answer from",
@@ -167,6 +176,13 @@ fn why_it_waits(picture: &RunPicture, wait: &WaitRow, now: DateTime<Utc>) -> Str
         ));
     }
     told
+}
+
+/// Steps that are done, but not wholly.
+fn partial(picture: &RunPicture) -> String {
+    let done = picture.steps.iter().filter(|step| step.status == StepStatus::Success);
+    let why = done.filter_map(|step| Some((&step.name, &step.failure.as_ref()?.0)));
+    why.map(|(name, why)| format!("Step {name} is done only in part: {}\n", text::one_line(&why.to_string()))).collect()
 }
 
 /// What was done because nobody answered.

@@ -47,7 +47,7 @@ pub async fn claim(
     let sql = format!(
         "with lost (run) as (select id from runs where status = 'running' and lease_until < $1
                 order by lease_until limit $2{skip}),
-            fresh (run) as (select id from runs where status = 'queued' and (not_before is null or not_before <= $1)
+            fresh (run) as (select id from runs where status = 'queued' and not gated and (not_before is null or not_before <= $1)
                 order by created_at limit $2 - (select count(*) from lost){skip})
          select {0} from lost union all select {0} from fresh",
         Found::COLUMNS

@@ -55,6 +55,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/postgres/0008_control.sql"),
         include_str!("../../migrations/sqlite/0008_control.sql"),
     ),
+    (
+        10,
+        "flow",
+        include_str!("../../migrations/postgres/0010_flow.sql"),
+        include_str!("../../migrations/sqlite/0010_flow.sql"),
+    ),
 ];
 
 impl Store {

@@ -1,10 +1,12 @@
 //! All SQL and nothing but SQL: one file per table group. One text serves SQLite and PostgreSQL; `dialect` knows what
 //! differs. Every function works inside a transaction that its caller opens, so what belongs together commits together.
 
+pub mod alarms;
 pub mod answers;
 pub mod claims;
 pub mod earlier;
 pub mod events;
+pub mod gates;
 pub mod holds;
 pub mod ledger;
 pub mod mailboxes;

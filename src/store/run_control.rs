@@ -70,7 +70,8 @@ pub async fn next_generation(
     execute!(
         tx,
         "update runs set status = $1, held = $2, stopping = $3, generation = $4, failure = null, finished_at = null,
-            wake_at = null, kill_at = null, not_before = null, deadline_at = $5, updated_at = $6
+            wake_at = null, kill_at = null, not_before = null, deadline_at = $5, updated_at = $6,
+            gated = concurrency_key is not null, reported_at = null, outputs = null
          where id = $7 and generation = $8",
         next.status.as_str(),
         next.held,

@@ -35,7 +35,16 @@ row! {
         /// Metadata of the mail that started it: from, subject, message_id, mailbox.
         pub origin: Json<Map<String, Value>>,
         pub failure: Option<Json<Failure>>,
+        /// The run that launched this one, or that this one repeats.
         pub parent_run: Option<RunId>,
+        /// The step of `parent_run` that waits for this run; none for a repeat.
+        pub parent_step: Option<String>,
+        /// What a completed run gave.
+        pub outputs: Option<Json<Map<String, Value>>>,
+        /// What it shares the places of its workflow's `concurrency` by.
+        pub concurrency_key: Option<String>,
+        /// Whether it waits for such a place; it is queued, but nobody takes it.
+        pub gated: bool,
         pub lease_owner: Option<String>,
         pub lease_until: Option<DateTime<Utc>>,
         /// Grows with every claim; an outcome under an older one is refused.
@@ -96,6 +105,10 @@ pub struct NewRun<'a> {
     pub inputs: &'a Map<String, Value>,
     pub origin: &'a Map<String, Value>,
     pub deadline_at: Option<DateTime<Utc>>,
+    pub parent_run: Option<RunId>,
+    pub parent_step: Option<&'a str>,
+    pub concurrency_key: Option<&'a str>,
+    pub gated: bool,
     pub by: &'a str,
     pub at: DateTime<Utc>,
 }
@@ -104,8 +117,9 @@ pub async fn insert(tx: &mut Tx, new: &NewRun<'_>) -> Result<(), StoreError> {
     execute!(
         tx,
         "insert into runs (id, name, customer, transaction_id, message_id, workflow, workflow_version, workflow_hash,
-            status, generation, inputs, origin, deadline_at, created_at, created_by, updated_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, 'queued', 1, $9, $10, $11, $12, $13, $12)",
+            status, generation, inputs, origin, deadline_at, created_at, created_by, updated_at,
+            parent_run, parent_step, concurrency_key, gated)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, 'queued', 1, $9, $10, $11, $12, $13, $12, $14, $15, $16, $17)",
         new.id.0,
         new.name,
         new.customer,
@@ -118,7 +132,11 @@ pub async fn insert(tx: &mut Tx, new: &NewRun<'_>) -> Result<(), StoreError> {
         Json(new.origin),
         new.deadline_at,
         new.at,
-        new.by
+        new.by,
+        new.parent_run.map(|id| id.0),
+        new.parent_step,
+        new.concurrency_key,
+        new.gated
     )?;
     Ok(())
 }
@@ -129,7 +147,8 @@ pub async fn lock(tx: &mut Tx, id: RunId) -> Result<RunRow, StoreError> {
     fetch!(maybe RunRow, tx, sql, id.0)?.ok_or_else(|| StoreError::not_found("run", id))
 }
 
-/// Writes the status that `next_status` gave for a locked run. Leaving `running` drops the lease.
+/// Writes the status that `next_status` gave for a locked run. Leaving `running` drops the lease; whoever comes back from
+/// an end waits for a place again.
 pub async fn set_state(
     tx: &mut Tx,
     run: &RunRow,
@@ -142,7 +161,8 @@ pub async fn set_state(
     execute!(
         tx,
         "update runs set status = $1, held = $2, failure = $3, wake_at = $4, updated_at = $5, finished_at = $6,
-            lease_owner = case when $7 then lease_owner end, lease_until = case when $7 then lease_until end, stopping = $8
+            lease_owner = case when $7 then lease_owner end, lease_until = case when $7 then lease_until end, stopping = $8,
+            gated = case when finished_at is not null then concurrency_key is not null else gated end
          where id = $9",
         next.status.as_str(),
         next.held,
@@ -154,6 +174,28 @@ pub async fn set_state(
         next.stopping,
         run.id.0
     )?;
+    Ok(())
+}
+
+/// Keeps what a locked run gave.
+pub async fn set_outputs(tx: &mut Tx, id: RunId, outputs: &Map<String, Value>) -> Result<(), StoreError> {
+    execute!(tx, "update runs set outputs = $1 where id = $2", Json(outputs), id.0)?;
+    Ok(())
+}
+
+/// Runs that ended and whose waiting step above was not told yet, the first ended first.
+pub async fn unreported(tx: &mut Tx, most: i64) -> Result<Vec<RunRow>, StoreError> {
+    let sql = format!(
+        "select {} from runs where parent_step is not null and reported_at is null and finished_at is not null
+         order by finished_at limit $1",
+        RunRow::COLUMNS
+    );
+    fetch!(all RunRow, tx, sql, most)
+}
+
+/// Notes that the step above was told.
+pub async fn set_reported(tx: &mut Tx, id: RunId, now: DateTime<Utc>) -> Result<(), StoreError> {
+    execute!(tx, "update runs set reported_at = $1 where id = $2", now, id.0)?;
     Ok(())
 }
 

@@ -80,15 +80,28 @@ const SLOW: &str = "[[step]]\nname = \"slow\"\nagent = \"slow\"\ntimeout = { har
 
 /// Another process on the same database, with an agent of the test's.
 pub fn engine(app: &TestApp, owner: &str, agent: Slow) -> Engine {
+    engine_with(app, owner, |agents| {
+        agents.add(agent);
+        agents.add(Asks);
+    })
+}
+
+/// Another process on the same database, with agents of the test's.
+pub fn engine_with(app: &TestApp, owner: &str, add: impl FnOnce(&mut Registry)) -> Engine {
     let mut agents = Registry::default();
-    agents.add(agent);
-    agents.add(Asks);
+    add(&mut agents);
+    engine_of(app, owner, Arc::new(agents))
+}
+
+/// Another process on the same database.
+pub fn engine_of(app: &TestApp, owner: &str, agents: Arc<Registry>) -> Engine {
     let ours = &app.app.engine;
     Engine {
         store: ours.store.clone(),
         blob: Arc::clone(&ours.blob),
         clock: Arc::clone(&ours.clock),
-        agents: Arc::new(agents),
+        agents,
+        live: Arc::clone(&ours.live),
         key: ours.key.clone(),
         owner: owner.into(),
         lease: ours.lease,

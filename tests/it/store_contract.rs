@@ -70,6 +70,10 @@ pub async fn run(tx: &mut Tx, name: &str, created: i64) -> RunId {
         inputs: &inputs,
         origin: &origin,
         deadline_at: None,
+        parent_run: None,
+        parent_step: None,
+        concurrency_key: None,
+        gated: false,
         by: "test",
         at: at(created),
     };

@@ -22,6 +22,7 @@ pub use self::when::{Comparison, When};
 use super::calendar::Calendar;
 use super::duration::Span;
 use super::event::{canonical_json, sha256_hex};
+use super::person::User;
 
 /// A named, versioned definition. Every run pins the version it was launched with by `hash`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,7 +72,9 @@ pub struct Workflow {
     pub steps: Vec<Step>,
 }
 
-/// At most so many runs with the same key work at the same time; the others stay queued, in order.
+/// At most so many runs with the same key, of one workflow and customer, are under way at the same time; the others stay
+/// queued, in the order of their launch. A run is under way until it ends, also while it waits for people. One that is launched
+/// below a run with the same key shares its place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Concurrency {
@@ -146,7 +149,9 @@ impl Workflow {
         sha256_hex(canonical_json(&serde_json::to_value(self).unwrap_or_default()).as_bytes())
     }
 
+    /// A step by its name, or by the name of one of its instances: `line[3]` is of `line`.
     pub fn step(&self, name: &str) -> Option<&Step> {
+        let name = name.split_once('[').map_or(name, |(step, _)| step);
         self.steps.iter().find(|step| step.name == name)
     }
 
@@ -168,5 +173,19 @@ impl Workflow {
     /// The hard timeout written for a step, if any.
     pub fn timeout_of(&self, step: &Step) -> Option<Span> {
         step.timeout.or(self.defaults.timeout).and_then(|timeout| timeout.hard)
+    }
+
+    /// After how long people are told that a step is not done, if ever.
+    pub fn soft_timeout_of(&self, step: &Step) -> Option<Span> {
+        step.timeout.or(self.defaults.timeout).and_then(|timeout| timeout.soft)
+    }
+
+    /// Whether this user may start it by hand.
+    pub fn may_start(&self, user: &User) -> bool {
+        let is_meant = |name: &String| match name.strip_prefix("role:") {
+            Some(role) => user.roles.iter().any(|known| known == role),
+            None => user.name == *name,
+        };
+        self.may_start.is_empty() || self.may_start.iter().any(is_meant)
     }
 }

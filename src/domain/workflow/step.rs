@@ -31,11 +31,12 @@ pub struct Step {
     /// The step is skipped when this is false.
     #[serde(default)]
     pub when: Option<When>,
-    /// A template that gives a list: the agent performs once for each, seen as `item` and `index`. The output is the list of
-    /// outputs.
+    /// A template that gives a list of at most 1,000: the agent performs once for each, seen as `item` and `index`. The output
+    /// is the list of outputs. After a failure no more are started, and the step fails; with `on_error = "continue"` all are
+    /// performed, and the failure stands in the list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub for_each: Option<String>,
-    /// Most that are performed at the same time for one `for_each`.
+    /// Most that are begun and not over at the same time for one `for_each`; 10 where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub width: Option<u32>,
     #[serde(default)]
@@ -46,7 +47,8 @@ pub struct Step {
     pub on_error: OnError,
     #[serde(default, skip_serializing_if = "Notify::is_empty")]
     pub notify: Notify,
-    /// What the output is made of, by templates that also see `output`; all that the agent gave when empty.
+    /// What the output is made of, by templates that also see `output`; all that the agent gave when empty. For each item of
+    /// a `for_each` by itself.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub outputs: Map<String, Value>,
 }
@@ -81,9 +83,9 @@ pub enum Join {
     /// All are over, and at least one was done.
     #[default]
     All,
-    /// As soon as one is done.
+    /// As soon as one is done. To its expressions, steps that are not over yet are none, as skipped ones are.
     Any,
-    /// As soon as so many are done; skipped when so many cannot be any more.
+    /// As soon as so many are done; skipped when so many cannot be any more. Its expressions are as for `any`.
     Count(u32),
 }
 
@@ -144,7 +146,8 @@ pub enum OnError {
     Fail,
     /// The run goes on; the step's output is its failure.
     Continue,
-    /// The run goes on at this step, which starts only then. What else needs the failed step is skipped.
+    /// The run goes on at this step, which starts only then and sees the failure as the failed step's output; it is skipped
+    /// when nothing that leads there fails. What else needs the failed step takes it as skipped.
     GoTo(String),
 }
 

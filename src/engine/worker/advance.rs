@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use tracing::{info, warn};
 
+use super::act::outputs;
 use super::{Claimed, Done};
 use crate::agents::Outcome;
 use crate::domain::event::Event;
@@ -12,6 +12,7 @@ use crate::domain::failure::Failure;
 use crate::domain::ids::RunId;
 use crate::domain::run::{self, RunEvent};
 use crate::domain::step::{self, StepEvent, StepStatus};
+use crate::engine::finish::finish_step;
 use crate::engine::plan::{self, Next, Situation};
 use crate::engine::rows::{about, fail_step, failed, new_step};
 use crate::engine::{Engine, EngineError};
@@ -42,12 +43,12 @@ pub(super) enum Then {
 }
 
 impl Written {
-    fn step(&mut self, claimed: &mut Claimed, row: StepRow) {
+    pub(super) fn step(&mut self, claimed: &mut Claimed, row: StepRow) {
         claimed.steps.insert(row.name.clone(), row.clone());
         self.steps.insert((row.run_id, row.name.clone()), row);
     }
 
-    fn event(&mut self, event: Event) {
+    pub(super) fn event(&mut self, event: Event) {
         self.events.push(event.into());
     }
 
@@ -83,46 +84,28 @@ impl Engine {
             return self.leave(written, claimed, RunEvent::OnlyWaitsLeft, None);
         }
         let about = about(&claimed.run);
+        let mut started = vec![];
         loop {
             let so_far = claimed.so_far();
             let (workflow, inputs) = (&*claimed.workflow, &claimed.run.inputs.0);
             let situation = Situation { workflow, inputs, run: &about, steps: &so_far, in_hand: &claimed.in_hand, now };
             match plan::plan(&situation) {
-                Next::Act { start, skip } => {
-                    for (name, why) in &skip {
-                        self.skip_step(written, claimed, name, why)?;
-                    }
-                    let mut started = vec![];
-                    for name in &start {
-                        started.extend(self.start_step(written, claimed, name)?);
-                    }
-                    // Skips alone may have made other steps ready.
-                    if !started.is_empty() {
-                        return Ok(Then::Stay(started));
-                    }
-                }
-                Next::Busy => return Ok(Then::Stay(vec![])),
+                // What is written, other than starts, may make further steps ready.
+                Next::Act(acts) => started.extend(self.act(tx, written, claimed, acts).await?),
+                Next::Busy => return Ok(Then::Stay(started)),
                 // What is in hand may be posting somewhere; its outcome belongs to the record of the failed run.
-                Next::Failed(_) if !claimed.in_hand.is_empty() => return Ok(Then::Stay(vec![])),
+                Next::Failed(_) if !claimed.in_hand.is_empty() => return Ok(Then::Stay(started)),
                 Next::Rest { wake_at } => return self.leave(written, claimed, RunEvent::OnlyWaitsLeft, wake_at),
-                Next::Completed => {
-                    let run = &claimed.run;
-                    written.event(Event::new(now, "run.completed", &run.customer).run(run.id));
-                    info!(run.id = %run.id, run.name = run.name, "run {} completed", run.name);
-                    return self.leave(written, claimed, RunEvent::AllDone, None);
-                }
-                Next::Failed(failure) => {
-                    let run = &claimed.run;
-                    self.fail_run(tx, run, &failure).await?;
-                    written.told = true;
-                    warn!(run.id = %run.id, run.name = run.name, "run {} failed: {failure}", run.name);
-                    return Ok(Then::Leave);
-                }
+                Next::Completed => match outputs(&situation) {
+                    Ok(outputs) => return self.complete(tx, written, claimed, outputs).await,
+                    Err(failure) => return self.fail(tx, written, claimed, &failure).await,
+                },
+                Next::Failed(failure) => return self.fail(tx, written, claimed, &failure).await,
             }
         }
     }
 
-    fn leave(
+    pub(super) fn leave(
         &self,
         written: &mut Written,
         claimed: &Claimed,
@@ -134,26 +117,10 @@ impl Engine {
         Ok(Then::Leave)
     }
 
-    fn skip_step(
-        &self,
-        written: &mut Written,
-        claimed: &mut Claimed,
-        name: &str,
-        why: &str,
-    ) -> Result<(), EngineError> {
-        let now = self.clock.now();
-        let mut row = new_step(&claimed.run, &claimed.workflow, name, now);
-        row.status = step::next_status(None, StepEvent::Skip)?;
-        row.finished_at = Some(now);
-        let run = &claimed.run;
-        written.event(Event::new(now, "step.skipped", &run.customer).run(run.id).step(name).with("why", why));
-        written.step(claimed, row);
-        Ok(())
-    }
-
     /// Writes a started attempt; none when this step has lost its process too often and is failed instead.
-    fn start_step(
+    pub(super) async fn start_step(
         &self,
+        tx: &mut Tx,
         written: &mut Written,
         claimed: &mut Claimed,
         name: &str,
@@ -172,6 +139,7 @@ impl Engine {
             let event = event("step.failed").with("attempt", row.attempt);
             written.event(failed(event, &failure, "step.failed"));
             fail_step(&mut row, failure, now)?;
+            written.told |= self.tell_of_step(tx, run, workflow, &row).await?;
             written.step(claimed, row);
             return Ok(None);
         }
@@ -180,6 +148,7 @@ impl Engine {
         row.retry_at = None;
         row.started_at = now;
         row.finished_at = None;
+        self.set_step_alarm(tx, run, workflow, &row).await?;
         let event = event("step.started").with("agent", row.agent.as_str()).with("attempt", row.attempt);
         written.event(event.with("after_crash", lost));
         claimed.in_hand.insert(name.to_owned());
@@ -203,11 +172,12 @@ impl Engine {
         let mut event = Event::new(now, "step.done", &run.customer).run(run.id).step(name);
         match outcome {
             Outcome::Done { output, notices } => {
-                step.status = step::next_status(Some(step.status), StepEvent::Done)?;
-                step.output = Some(Json(output));
-                // Of an earlier attempt; the trail still tells it.
-                step.failure = None;
-                step.finished_at = Some(now);
+                finish_step((run, workflow, &claimed.so_far()), &mut step, (StepEvent::Done, output), now)?;
+                event = match (step.status, &step.failure) {
+                    (StepStatus::Failure, Some(failure)) => failed(event, failure, "step.failed"),
+                    (_, Some(partial)) => failed(event, partial, "step.done").with("partial", true),
+                    (_, None) => event,
+                };
                 for draft in &notices {
                     self.write_notice(tx, run, None, draft).await?;
                     written.told = true;
@@ -221,6 +191,19 @@ impl Engine {
                 }
                 event.kind = "step.waiting".into();
                 written.told = true;
+            }
+            Outcome::Launch { workflow: name, inputs } => {
+                match self.launch_below(tx, run, &step, workflow, (&name, inputs)).await? {
+                    Ok(()) => {
+                        step.status = step::next_status(Some(step.status), StepEvent::Wait)?;
+                        event.kind = "step.waiting".into();
+                        written.told = true;
+                    }
+                    Err(failure) => {
+                        event = failed(event, &failure, "step.failed");
+                        fail_step(&mut step, failure, now)?;
+                    }
+                }
             }
             Outcome::Retry(failure) => {
                 let attempt = u32::try_from(step.attempt).unwrap_or(u32::MAX);
@@ -242,6 +225,7 @@ impl Engine {
             }
         }
         written.event(event.with("attempt", step.attempt));
+        written.told |= self.tell_of_step(tx, run, workflow, &step).await?;
         written.step(claimed, step);
         Ok(())
     }

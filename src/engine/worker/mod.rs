@@ -1,6 +1,7 @@
 //! Working on runs: claim many, perform what their plans say, commit outcomes together under the fences, until each run rests
 //! or ends. `round` is one commit, `advance` what it does to one run, `perform` what happens between commits.
 
+mod act;
 mod advance;
 mod perform;
 mod round;

@@ -55,7 +55,7 @@ impl Engine {
         let (about, so_far, in_hand) = (about(run), claimed.so_far(), BTreeSet::new());
         let situation =
             Situation { workflow, inputs: &run.inputs.0, run: &about, steps: &so_far, in_hand: &in_hand, now };
-        let context = plan::context(&situation);
+        let context = plan::context_of(&situation, &step.name);
         let with = match expression::fill(&Value::Object(definition.with.clone()), &context) {
             Ok(Value::Object(with)) => with,
             Ok(_) => serde_json::Map::new(),

@@ -49,12 +49,14 @@ impl World {
             Store::open(&format!("sqlite:{}", path.join("cs.db").display()), None, 8).await.expect("a database");
         store.migrate().await.expect("migrations");
         let clock = ManualClock::new("2026-03-02T09:00:00Z".parse().expect("an instant"));
+        let live = Arc::new(Live::new(Behaviour::none().expect("the binary's templates")));
         let pdf = PdfReader { program: "none".into(), cpu: Span::from_secs(1), memory_bytes: 1 };
         let engine = Arc::new(Engine {
             store,
             blob: Arc::new(Blob::local(path.join("store"))),
             clock: Arc::new(clock.clone()),
             agents: Arc::new(Registry::standard(Settings { pdf, post_directory: path.join("posted") })),
+            live: Arc::clone(&live),
             key: TokenKey::new(b"the key of a test"),
             owner: "test".into(),
             lease: TimeDelta::seconds(60),
@@ -69,7 +71,6 @@ impl World {
         let mut tx = engine.store.begin().await.expect("begin");
         store::people::import(&mut tx, &customer, clock.now()).await.expect("import");
         tx.commit().await.expect("commit");
-        let live = Arc::new(Live::new(Behaviour::none().expect("the binary's templates")));
         let web = Web {
             engine: Arc::clone(&engine),
             live: Arc::clone(&live),
