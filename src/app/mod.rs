@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret;
 use tokio::sync::{Mutex, Notify};
 
@@ -36,7 +37,8 @@ use crate::notify::{Media, compose, email};
 use crate::people::ladder;
 use crate::reports::audit;
 use crate::senders::Verifier;
-use crate::store::{self, Store};
+use crate::store::workflows::{self, PublishedRow};
+use crate::store::{self, Store, StoreError};
 
 pub use reload::{ReloadError, Reloaded};
 
@@ -188,11 +190,12 @@ impl App {
     /// Says what could not be opened.
     pub async fn build(checked: Checked, parts: Parts) -> anyhow::Result<Self> {
         let Checked { config, layers, settings, behaviour, customers } = checked;
-        let live = Arc::new(Live::new(behaviour));
         let directory = layers.last().and_then(|file| file.parent()).unwrap_or(Path::new("")).to_owned();
         let secrets = Arc::new(Secrets::new(config.aws.clone(), Arc::clone(&parts.clock), &directory));
         let store = open_store(&config, &secrets).await?;
         store.migrate().await?;
+        let (live, published) = in_force(&store, behaviour, &config, parts.clock.now()).await?;
+        let live = Arc::new(live);
         let blob = Arc::new(blob::open(&config.store, &secrets, &config.aws).await.context("open the store")?);
         let engine = Arc::new(Engine {
             store,
@@ -220,7 +223,7 @@ impl App {
             .scanning(config.malware.as_ref().map(Scanner::new));
         let intake = Arc::new(intake);
         let access = Arc::new(Access::new(secrets, parts.clock));
-        let watched = Mutex::new(reload::Watched::new(self::settings(&config, &layers), settings));
+        let watched = Mutex::new(reload::Watched::new(self::settings(&config, &layers), settings, published));
         let reload_now = Notify::new();
         let app = Self { config, access, engine, intake, delivery, live, reload_now, watched, customers };
         app.import_strangers().await?;
@@ -259,6 +262,7 @@ impl App {
             engine: Arc::clone(&self.engine),
             intake: Arc::clone(&self.intake),
             access: Arc::clone(&self.access),
+            behaviour: self.live.current(),
         }
     }
 
@@ -282,6 +286,32 @@ impl App {
         }
         Ok(audit::seal(&self.engine).await?)
     }
+}
+
+/// What is in force at the start, and how many versions are published and withdrawn. A file that says otherwise than what is
+/// published changes nothing, and is told.
+async fn in_force(
+    store: &Store,
+    behaviour: Behaviour,
+    config: &Config,
+    now: DateTime<Utc>,
+) -> Result<(Live, (i64, i64)), StoreError> {
+    let mut tx = store.read().await?;
+    let counts = reload::counted(config.workflows.publish, workflows::counts(&mut tx).await?);
+    drop(tx);
+    let rows = published(store).await?;
+    let (files, told) = (behaviour.files.clone(), behaviour.differences(&rows));
+    let live = Live::new(behaviour.with_published(&rows, config.workflows.publish));
+    if !told.is_empty() {
+        tracing::error!("what is published stays in force\n{}", listed(&told));
+        live.refuse(behaviour::Refused { files, told }, now);
+    }
+    Ok((live, counts))
+}
+
+async fn published(store: &Store) -> Result<Vec<PublishedRow>, StoreError> {
+    let mut tx = store.read().await?;
+    workflows::published(&mut tx).await
 }
 
 async fn open_store(config: &Config, secrets: &Secrets) -> anyhow::Result<Store> {

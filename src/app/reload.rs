@@ -14,8 +14,9 @@ use super::run::MAX_PAUSE;
 use crate::behaviour::files::{Contents, REST, Stats, Watch};
 use crate::behaviour::{self, Behaviour, Counts, Refused};
 use crate::config::diagnostic::Diagnostic;
+use crate::config::publish::Publish;
 use crate::domain::event::Event;
-use crate::store::{StoreError, events};
+use crate::store::{StoreError, events, workflows};
 
 /// A set that came into force.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub(super) struct Watched {
     behaviour: Watch,
     /// What was refused and is in the audit trail.
     told: Option<Contents>,
+    /// How many versions are published and withdrawn, as far as it matters to what is in force.
+    published: (i64, i64),
     settings: Watch,
     settings_files: Vec<PathBuf>,
     settings_known: Contents,
@@ -51,9 +54,9 @@ pub(super) struct Watched {
 
 impl Watched {
     /// `known` is what the files that are read only at the start held then.
-    pub fn new(settings_files: Vec<PathBuf>, known: Contents) -> Self {
+    pub fn new(settings_files: Vec<PathBuf>, known: Contents, published: (i64, i64)) -> Self {
         let (behaviour, settings) = (Watch::default(), Watch::default());
-        Self { behaviour, told: None, settings, settings_files, settings_known: known }
+        Self { behaviour, told: None, published, settings, settings_files, settings_known: known }
     }
 }
 
@@ -74,6 +77,10 @@ impl App {
     pub async fn tick_files(&self, now: Instant) -> Result<Option<Reloaded>, ReloadError> {
         let mut watched = self.watched.lock().await;
         self.look_at_settings(&mut watched, now).await;
+        let published = self.published_counts().await?;
+        if watched.published != published {
+            return self.take(&mut watched).await.map(Some);
+        }
         let stats = self.stats().await;
         if !watched.behaviour.is_due(stats.clone(), now) {
             return Ok(None);
@@ -110,6 +117,11 @@ impl App {
         watched.settings_known = held;
     }
 
+    async fn published_counts(&self) -> Result<(i64, i64), StoreError> {
+        let mut tx = self.engine.store.read().await?;
+        Ok(counted(self.config.workflows.publish, workflows::counts(&mut tx).await?))
+    }
+
     async fn stats(&self) -> Stats {
         let files = self.config.files.clone();
         aside(move || Stats::of(&files.behaviour())).await
@@ -120,7 +132,18 @@ impl App {
         // It runs the tests inside, and a panic must not end the daemon.
         let read = tokio::task::spawn_blocking(move || behaviour::load(&config, &*agents)).await;
         let done = match read {
-            Ok(Ok(behaviour)) => self.put_in_force(watched, behaviour).await,
+            Ok(Ok(behaviour)) => {
+                let rows = super::published(&self.engine.store).await?;
+                watched.published = self.published_counts().await?;
+                let told = behaviour.differences(&rows);
+                match told.is_empty() {
+                    true => {
+                        let behaviour = behaviour.with_published(&rows, self.config.workflows.publish);
+                        self.put_in_force(watched, behaviour).await
+                    }
+                    false => self.refuse(watched, Refused { files: behaviour.files, told }).await,
+                }
+            }
             Ok(Err(refused)) => self.refuse(watched, refused).await,
             Err(error) => {
                 let what = format!("reading the files failed; please report it: {error}");
@@ -207,6 +230,15 @@ impl App {
                 };
             }
         });
+    }
+}
+
+/// What of the number of published and withdrawn versions matters to what is in force. Where files are published by their
+/// first launch, only withdrawing changes it.
+pub(super) fn counted(publish: Publish, (published, withdrawn): (i64, i64)) -> (i64, i64) {
+    match publish {
+        Publish::Files => (0, withdrawn),
+        Publish::Explicit => (published, withdrawn),
     }
 }
 

@@ -6,8 +6,8 @@ use super::rulebook::Rulebook;
 use super::{Behaviour, Refused};
 use crate::config::Config;
 use crate::config::diagnostic::Diagnostic;
-use crate::config::workflows::{self, KnownAgents};
-use crate::domain::workflow::Workflow;
+use crate::config::workflows::presets::Presets;
+use crate::config::workflows::{self, Known, KnownAgents, Loaded};
 use crate::notify::templates::Templates;
 use crate::rules::RuleSet;
 
@@ -26,7 +26,10 @@ pub fn load(config: &Config, agents: &dyn KnownAgents) -> Result<Behaviour, Refu
         let after = read();
         if before == after {
             return match made {
-                Ok((templates, rules, workflows)) => Ok(Behaviour { rules, workflows, templates, files: after }),
+                Ok((templates, rules, written, presets)) => {
+                    let workflows = written.iter().map(|loaded| loaded.workflow.clone()).collect();
+                    Ok(Behaviour { rules, workflows, written, presets, templates, files: after })
+                }
                 Err(told) => Err(Refused { files: after, told }),
             };
         }
@@ -37,21 +40,25 @@ pub fn load(config: &Config, agents: &dyn KnownAgents) -> Result<Behaviour, Refu
     Err(Refused { files: before, told })
 }
 
-type Made = (Templates, RuleSet, Vec<Workflow>);
+type Made = (Templates, RuleSet, Vec<Loaded>, Presets);
 
 fn make(config: &Config, agents: &dyn KnownAgents) -> Result<Made, Vec<Diagnostic>> {
     let mut told = vec![];
     let templates = Templates::load(config.files.templates.as_deref()).map_err(|errors| told.extend(errors)).ok();
-    let workflows = workflows::load(&config.files.workflows, agents).map_err(|errors| told.extend(errors)).ok();
+    let names: Option<Vec<String>> = templates.as_ref().map(|templates| templates.names().map(str::to_owned).collect());
+    let presets = Presets::load(&config.files.agents, agents).map_err(|errors| told.extend(errors)).ok();
+    // Without presets every step that names one would be reported.
+    let workflows = presets.as_ref().and_then(|presets| {
+        let known = Known { agents, presets, templates: names.as_deref() };
+        workflows::load(&config.files.workflows, &known).map_err(|errors| told.extend(errors)).ok()
+    });
     // Without templates every name in a rule would be reported as unknown.
     let rules = templates.as_ref().and_then(|templates| {
         let rules = Rulebook::new(config, templates).load(&config.files.rules);
         rules.map_err(|errors| told.extend(errors)).ok()
     });
-    match (templates, rules, workflows) {
-        (Some(templates), Some(rules), Some(loaded)) => {
-            Ok((templates, rules, loaded.into_iter().map(|loaded| loaded.workflow).collect()))
-        }
+    match (templates, rules, workflows, presets) {
+        (Some(templates), Some(rules), Some(workflows), Some(presets)) => Ok((templates, rules, workflows, presets)),
         _ => Err(told),
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod files;
 mod load;
+mod published;
 mod rulebook;
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -14,6 +15,8 @@ pub use load::load;
 pub use rulebook::Rulebook;
 
 use crate::config::diagnostic::Diagnostic;
+use crate::config::workflows::Loaded;
+use crate::config::workflows::presets::Presets;
 use crate::domain::workflow::Workflow;
 use crate::notify::templates::Templates;
 use crate::rules::RuleSet;
@@ -23,8 +26,11 @@ use files::Contents;
 #[derive(Debug)]
 pub struct Behaviour {
     pub rules: RuleSet,
-    /// Every version of each workflow.
+    /// Every version of each workflow that runs may start with.
     pub workflows: Vec<Workflow>,
+    /// The definitions as the files have them.
+    pub written: Vec<Loaded>,
+    pub presets: Presets,
     pub templates: Templates,
     /// The files that it was made of.
     pub files: Contents,
@@ -37,7 +43,8 @@ impl Behaviour {
     /// When the binary's own templates are wrong.
     pub fn none() -> Result<Self, Vec<Diagnostic>> {
         let (rules, templates) = (RuleSet::none(), Templates::load(None)?);
-        Ok(Self { rules, workflows: vec![], templates, files: Contents::default() })
+        let (presets, files) = (Presets::default(), Contents::default());
+        Ok(Self { rules, workflows: vec![], written: vec![], presets, templates, files })
     }
 
     /// The latest version of a workflow.
@@ -45,15 +52,35 @@ impl Behaviour {
         self.workflows.iter().filter(|workflow| workflow.name == name).max_by_key(|workflow| workflow.version)
     }
 
-    /// A workflow by `name`, the latest version, or by `name@3`.
-    pub fn workflow_named(&self, name: &str) -> Option<&Workflow> {
+    /// What `name` means for a customer: `ap-invoice`, as `workflow_for`, or that version of it, `ap-invoice@3`.
+    pub fn workflow_named(&self, name: &str, customer: &str) -> Option<&Workflow> {
         match name.split_once('@') {
-            None => self.workflow(name),
+            None => self.workflow_for(name, customer),
             Some((name, version)) => {
                 let version: u32 = version.parse().ok()?;
-                self.workflows.iter().find(|workflow| workflow.name == name && workflow.version == version)
+                let mut named = self.workflows.iter().filter(|one| one.name == name && one.is_for(customer));
+                named.find(|workflow| workflow.version == version)
             }
         }
+    }
+
+    /// What a start of `name` for a customer launches: the latest version, or that of the definition that takes its place for
+    /// this customer. None when there is none, or it is for others.
+    pub fn workflow_for(&self, name: &str, customer: &str) -> Option<&Workflow> {
+        let latest = |wanted: &dyn Fn(&&Workflow) -> bool| {
+            self.workflows.iter().filter(wanted).max_by_key(|workflow| workflow.version)
+        };
+        let mut found = latest(&|one| one.name == name && one.is_for(customer));
+        let mut name = name.to_owned();
+        // The loader refuses circles; each turn goes one definition further from the one that was named.
+        for _ in 0..self.workflows.len() {
+            let named = |one: &str| one == customer;
+            let special = latest(&|one| one.base() == Some(&name) && one.customers.iter().any(|one| named(one)));
+            let Some(special) = special else { break };
+            name.clone_from(&special.name);
+            found = Some(special);
+        }
+        found
     }
 
     /// How many there are of each.

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
 
+use super::agents::Agents;
+use super::audit::Audit;
 use super::control::Control;
 use super::ledger::Ledger;
 use super::mailbox::Mailbox;
@@ -12,6 +14,7 @@ use super::quarantine::Quarantine;
 use super::rules::Rules;
 use super::runs::List;
 use super::start::Start;
+use super::workflows::Workflows;
 use crate::config::sections::Role;
 use crate::domain::run::RunStatus;
 use crate::reports::since::Since;
@@ -135,6 +138,16 @@ pub enum Command {
         what: Rules,
     },
     Runs(List),
+    /// List, show, check, publish, compare and draw workflows
+    Workflows {
+        #[command(subcommand)]
+        what: Workflows,
+    },
+    /// List what steps may name as their agent, presets included
+    Agents {
+        #[command(subcommand)]
+        what: Agents,
+    },
     /// Show everything about one run or message
     #[command(
         after_help = ENDINGS,
@@ -230,38 +243,6 @@ pub enum Command {
     },
 }
 
-/// What can be asked of the audit trail.
-#[derive(Debug, Clone, Subcommand)]
-pub enum Audit {
-    /// Print the last events, and follow what comes
-    #[command(
-        after_help = ENDINGS,
-        long_about = "Prints the last events of the audit trail in order: place, time, actor, kind, and what it was about. Ctrl-C ends \
-            following.\n\n\
-            Examples:\n  countersign audit tail\n  countersign audit tail -n 1000 --json\n  countersign audit tail -f"
-    )]
-    Tail {
-        /// How many
-        #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
-        lines: u32,
-        /// Go on with what comes
-        #[arg(long, short)]
-        follow: bool,
-        /// One JSON object per line, with every field
-        #[arg(long)]
-        json: bool,
-    },
-    /// Compute every hash of the chain again
-    #[command(
-        after_help = ENDINGS,
-        long_about = "Reads the whole audit trail and computes the hash of every event again. Prints how many events are in order and \
-            the hash of the last one: keep it somewhere else, and nobody can cut the trail short unseen. Fails with the first \
-            place that was changed, removed or moved.\n\n\
-            Examples:\n  countersign audit verify"
-    )]
-    Verify,
-}
-
 /// How a report is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -302,7 +283,7 @@ mod tests {
                 false => vec![command],
             })
             .collect();
-        assert_eq!(commands.len(), 36);
+        assert_eq!(commands.len(), 40);
         for command in commands {
             let help = command.clone().render_long_help().to_string();
             for part in ["Examples:\n  countersign ", "Exit codes: 0 done, 1 failed, 2 wrong use", "--config <FILE>"] {

@@ -1,6 +1,7 @@
 //! The command line: one file per command. What a command needs is in `Context`, built above; what it prints is made in
 //! `reports`. `demo`, `run`, `check` and `migrate` are started above, where everything is built.
 
+mod agents;
 mod answer;
 mod args;
 pub mod audit;
@@ -18,13 +19,16 @@ pub mod rules;
 mod runs;
 mod show;
 mod start;
+mod workflows;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::bail;
 
-pub use args::{Args, Audit, Command, Format};
+pub use agents::Agents;
+pub use args::{Args, Command, Format};
+pub use audit::Audit;
 pub use control::Control;
 pub use ledger::Ledger;
 pub use mailbox::Mailbox;
@@ -33,8 +37,9 @@ pub use quarantine::Quarantine;
 pub use rules::Rules;
 pub use runs::List;
 pub use start::Start;
+pub use workflows::Workflows;
 
-use crate::behaviour::Rulebook;
+use crate::behaviour::{Behaviour, Rulebook};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::intake::Intake;
@@ -48,6 +53,8 @@ pub struct Context {
     pub engine: Arc<Engine>,
     pub intake: Arc<Intake>,
     pub access: Arc<Access>,
+    /// Rules, workflows, presets and templates; none for commands that do not go by them.
+    pub behaviour: Arc<Behaviour>,
 }
 
 impl Command {
@@ -57,6 +64,8 @@ impl Command {
         match self {
             Self::Demo { .. } | Self::Run { .. } | Self::Check | Self::Inject { .. } => true,
             Self::Quarantine { what: Quarantine::Release { .. } } | Self::Rules { .. } => true,
+            Self::Workflows { what: Workflows::Unpublish { .. } } => false,
+            Self::Workflows { .. } | Self::Agents { .. } => true,
             Self::Quarantine { .. } | Self::Mailbox { .. } | Self::Ledger { .. } | Self::Audit { .. } => false,
             Self::Migrate | Self::Import { .. } | Self::Report { .. } | Self::Runs(_) => false,
             Self::Show { .. } | Self::Explain { .. } | Self::Approve { .. } | Self::Reject { .. } => false,
@@ -150,6 +159,8 @@ pub async fn tell(command: Command, context: &Context, width: Option<u16>) -> an
         Command::Mailbox { what } => mailbox::perform(what, context, width).await,
         Command::Ledger { what } => ledger::perform(what, context).await,
         Command::Rules { what } => rules::perform(what, context, width).await,
+        Command::Workflows { what } => workflows::perform(what, context, width).await,
+        Command::Agents { what } => agents::perform(what, context, width),
         Command::Demo { .. } | Command::Run { .. } | Command::Check | Command::Migrate => {
             bail!("this command builds its own surroundings and cannot be performed in others")
         }

@@ -30,6 +30,7 @@ const SECTIONS: &[&str] = &[
     "dns",
     "malware",
     "engine",
+    "workflows",
     "aws",
     "log",
 ];
@@ -77,6 +78,7 @@ pub fn load(file: &Path) -> Result<Loaded, Vec<Diagnostic>> {
         dns: section(&located, "dns", &mut told),
         malware: section(&located, "malware", &mut told),
         engine: section(&located, "engine", &mut told),
+        workflows: section(&located, "workflows", &mut told),
         aws: section(&located, "aws", &mut told),
         log: section(&located, "log", &mut told),
     };
@@ -124,10 +126,8 @@ fn resolve(config: &mut Config, directory: &Path) {
         under(path);
     }
     let files = &mut config.files;
-    [Some(&mut files.rules), Some(&mut files.workflows), files.templates.as_mut(), files.people.as_mut()]
-        .into_iter()
-        .flatten()
-        .for_each(under);
+    [&mut files.rules, &mut files.workflows, &mut files.agents].into_iter().for_each(under);
+    files.templates.iter_mut().chain(&mut files.people).for_each(under);
     for mailbox in &mut config.mailboxes {
         match &mut mailbox.source {
             Source::Imap(imap) => {

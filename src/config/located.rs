@@ -1,6 +1,8 @@
 //! A parsed TOML file in which every value knows its place, so that any later complaint can name file and line.
 //! What the values mean is left to the loaders.
 
+mod edit;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -14,13 +16,13 @@ use toml::de::{DeTable, DeValue};
 use super::diagnostic::{Diagnostic, in_words};
 
 /// One TOML document, or several in layers.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Located {
     layers: Vec<(PathBuf, String)>,
     root: Node,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Node {
     layer: usize,
     key: Range<usize>,
@@ -28,7 +30,7 @@ struct Node {
     content: Content,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Content {
     Table(BTreeMap<String, Node>),
     Array(Vec<Node>),

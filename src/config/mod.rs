@@ -8,6 +8,7 @@ pub mod mailboxes;
 pub mod malware;
 pub mod oauth;
 pub mod people;
+pub mod publish;
 pub mod quarantine;
 pub mod recipients;
 pub mod secret;

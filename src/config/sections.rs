@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 pub use super::mailboxes::{After, Imap, Mailbox, Maildir, Source, Tls};
 use super::malware::Malware;
+use super::publish::Workflows;
 use super::quarantine::Quarantine;
 use super::secret::SecretRef;
 use super::senders::Dns;
@@ -37,6 +38,8 @@ pub struct Config {
     pub malware: Option<Malware>,
     #[serde(default)]
     pub engine: Engine,
+    #[serde(default)]
+    pub workflows: Workflows,
     #[serde(default)]
     pub aws: Aws,
     #[serde(default)]
@@ -102,6 +105,8 @@ pub struct Files {
     pub rules: PathBuf,
     /// Directory of workflow files, `*.toml`.
     pub workflows: PathBuf,
+    /// Directory of agent presets, `*.toml`; there need not be one.
+    pub agents: PathBuf,
     /// Directory of templates; a template missing there is taken from the binary.
     pub templates: Option<PathBuf>,
     /// File with customers, their suppliers and users, taken into the database at start (`countersign import` does it by hand).
@@ -113,14 +118,21 @@ pub struct Files {
 impl Files {
     /// The directories of what is reloaded live, as one set.
     pub fn behaviour(&self) -> Vec<&Path> {
-        let always = [self.rules.as_path(), self.workflows.as_path()];
+        let always = [self.rules.as_path(), self.workflows.as_path(), self.agents.as_path()];
         always.into_iter().chain(self.templates.as_deref()).collect()
     }
 }
 
 impl Default for Files {
     fn default() -> Self {
-        Self { rules: "rules".into(), workflows: "workflows".into(), templates: None, people: None, watch: true }
+        Self {
+            rules: "rules".into(),
+            workflows: "workflows".into(),
+            agents: "agents".into(),
+            templates: None,
+            people: None,
+            watch: true,
+        }
     }
 }
 

@@ -44,7 +44,7 @@ impl Engine {
             Ok(Err(Failure::high(reason, format!("step {} cannot start workflow {name}: {why}", row.name))))
         };
         let behaviour = self.live.current();
-        let Some(definition) = behaviour.workflow_named(name) else {
+        let Some(definition) = behaviour.workflow_named(name, &run.customer) else {
             return refused("workflow_unknown", "there is none of that name".into());
         };
         let above = lineage(tx, run).await?;

@@ -9,6 +9,7 @@ use crate::domain::ids::{MessageId, RunId, TransactionId};
 use crate::domain::workflow::Workflow;
 use crate::store::alarms::{self, Alarm};
 use crate::store::runs::{NewRun, RunRow};
+use crate::store::workflows::Published;
 use crate::store::{Tx, events, runs, workflows};
 
 /// What is launched, for which transaction, on whose behalf.
@@ -47,7 +48,8 @@ impl Engine {
     /// Writes a queued run. It exists when, and only when, the caller's transaction commits; poke `work` then.
     ///
     /// # Errors
-    /// `Input` when the workflow refuses the inputs; nothing is written then.
+    /// `Input` when the workflow refuses the inputs, or its version is published with another content or withdrawn; nothing is
+    /// written then. A version that was never published is published by its first launch.
     pub async fn launch(&self, tx: &mut Tx, launch: Launch<'_>) -> Result<Launched, EngineError> {
         self.launch_as(tx, launch, RunId::new(), None).await
     }
@@ -86,7 +88,7 @@ impl Engine {
         // What has a place above would wait for itself.
         let has_place = |run: &RunRow| run.workflow == workflow.name && run.concurrency_key == key && !run.gated;
         let gated = key.is_some() && !above.is_some_and(|above| above.runs.iter().any(has_place));
-        let hash = workflows::keep(tx, workflow, now).await?;
+        let hash = self.publish(tx, workflow, launch.by).await?;
         let number = runs::next_number(tx, &format!("run.{series}")).await?;
         let launched = Launched { id, name: format!("{series}-{number:06}") };
         let new = NewRun {
@@ -128,6 +130,28 @@ impl Engine {
         event.message = launch.message_id;
         events::append(tx, &event).await?;
         Ok(launched)
+    }
+}
+
+impl Engine {
+    /// Publishes a definition with its first launch, and gives its hash.
+    async fn publish(&self, tx: &mut Tx, workflow: &Workflow, by: &str) -> Result<String, EngineError> {
+        let (label, now) = (workflow.label(), self.clock.now());
+        match workflows::publish(tx, workflow, by, now).await? {
+            Published::New { hash } => {
+                let event = Event::new(now, "workflow.published", "").by(by);
+                events::append(tx, &event.with("workflow", label).with("hash", hash.as_str())).await?;
+                Ok(hash)
+            }
+            Published::Before { hash, is_withdrawn: false } => Ok(hash),
+            Published::Before { .. } => {
+                Err(EngineError::Input(format!("workflow {label} was unpublished and starts no run")))
+            }
+            Published::Otherwise => {
+                let why = format!("workflow {label} was published with other content; give the file the next version");
+                Err(EngineError::Input(why))
+            }
+        }
     }
 }
 

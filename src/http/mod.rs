@@ -13,6 +13,7 @@ mod page;
 mod run;
 mod runs;
 mod shown;
+mod workflows;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -92,6 +93,8 @@ pub fn router(web: Arc<Web>) -> Router {
         .route("/runs/{name}/{action}", get(control::confirm).post(control::perform))
         .route("/messages", get(messages::list))
         .route("/messages/{id}", get(messages::one))
+        .route("/workflows/{name}/schema", get(workflows::schema))
+        .route("/workflows/{name}/graph", get(workflows::graph))
         .route("/health", get(health::report))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&web), auth::guard));
     let routes = Router::new()

@@ -51,7 +51,7 @@ impl Intake {
                 }
             }
             Verdict::Start(starts) => {
-                decision = refused_by_workflow(&case.behaviour, decision);
+                decision = refused_by_workflow(&case.behaviour, &case.row.customer, decision);
                 if matches!(decision.verdict, Verdict::Start(_)) {
                     run_id = self.start(tx, case, starts, by).await?;
                 }
@@ -98,7 +98,7 @@ impl Intake {
                 first = first.or(Some(known.run));
                 continue;
             }
-            let Some(workflow) = case.behaviour.workflow(&start.workflow) else {
+            let Some(workflow) = case.behaviour.workflow_for(&start.workflow, &case.row.customer) else {
                 return Err(EngineError::Input(format!("there is no workflow `{}`", start.workflow)).into());
             };
             let launch = Launch {
@@ -174,10 +174,10 @@ impl Launched {
 }
 
 /// A start that a workflow would refuse becomes a quarantine, and so nothing of it is launched.
-pub(super) fn refused_by_workflow(behaviour: &Behaviour, mut decision: Decision) -> Decision {
+pub(super) fn refused_by_workflow(behaviour: &Behaviour, customer: &str, mut decision: Decision) -> Decision {
     let Verdict::Start(starts) = &decision.verdict else { return decision };
     let refused = starts.iter().find_map(|Start { workflow, inputs, .. }| {
-        let why = match behaviour.workflow(workflow) {
+        let why = match behaviour.workflow_for(workflow, customer) {
             Some(known) => known.accept(inputs.clone()).err()?,
             None => format!("there is no workflow `{workflow}`"),
         };

@@ -46,7 +46,7 @@ impl Intake {
         };
         let behaviour = self.behaviour();
         let start = match start {
-            Some(name) => Some(behaviour.workflow(name).ok_or_else(|| {
+            Some(name) => Some(behaviour.workflow_for(name, &row.customer).ok_or_else(|| {
                 let known: Vec<_> = behaviour.workflows.iter().map(|known| known.name.as_str()).collect();
                 IntakeError::Message(format!("there is no workflow `{name}`; there are: {}", known.join(", ")))
             })?),

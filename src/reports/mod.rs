@@ -7,6 +7,7 @@ mod explain_ahead;
 pub mod explain_message;
 pub mod explain_run;
 pub mod find;
+pub mod graph;
 pub mod mailboxes;
 pub mod messages;
 pub mod picture;

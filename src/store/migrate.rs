@@ -56,6 +56,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/sqlite/0008_control.sql"),
     ),
     (
+        9,
+        "publish",
+        include_str!("../../migrations/postgres/0009_publish.sql"),
+        include_str!("../../migrations/sqlite/0009_publish.sql"),
+    ),
+    (
         10,
         "flow",
         include_str!("../../migrations/postgres/0010_flow.sql"),

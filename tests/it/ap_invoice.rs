@@ -6,7 +6,8 @@ use std::sync::Arc;
 use countersign::agents::pdf::PdfReader;
 use countersign::agents::{Outcome, Registry, Settings, Task};
 use countersign::blob::Blob;
-use countersign::config::workflows;
+use countersign::config::workflows::presets::Presets;
+use countersign::config::workflows::{self, Known};
 use countersign::domain::document::DocumentRef;
 use countersign::domain::duration::Span;
 use countersign::domain::event::sha256_hex;
@@ -178,7 +179,8 @@ async fn the_large_invoice_matches_too() {
 #[test]
 fn the_demos_workflow_and_people_are_without_fault() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/workflows");
-    let loaded = workflows::load(&directory, &Walk::new().registry).unwrap();
+    let known = Known { agents: &Walk::new().registry, presets: &Presets::default(), templates: None };
+    let loaded = workflows::load(&directory, &known).unwrap();
     assert!(loaded.iter().any(|loaded| loaded.workflow.name == "ap-invoice"));
     let (customer, mail) = (customer(), Address::new("billing@nordwind.example"));
     assert!(customer.suppliers.iter().any(|supplier| supplier.speaks_from(&mail)));

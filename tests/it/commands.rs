@@ -259,7 +259,7 @@ async fn a_changed_a_removed_and_a_moved_event_are_found() {
     tampered(&["update events set at = 'never' where position = 3"], "position 3: its row cannot be read").await;
     tampered(&["delete from events where position = 2"], "position 2: it is gone: the chain has a gap").await;
     let last = "delete from events where position = (select max(position) from events)";
-    tampered(&[last], "position 6: it is gone: 1 sealed").await;
+    tampered(&[last], "position 7: it is gone: 1 sealed").await;
     let swap =
         ["position = -2 where position = 2", "position = 2 where position = 3", "position = 3 where position = -2"];
     let swap = swap.map(|change| &*Box::leak(format!("update events set {change}").into_boxed_str()));

@@ -66,3 +66,4 @@ mod story;
 mod suggest;
 mod tidy;
 mod trouble;
+mod workflow_commands;

@@ -337,7 +337,8 @@ fn base_shows_every_key_and_no_other() {
         .filter(|key| !SECTIONS.contains(&key.as_str()) && !["source", "transport", "oauth"].contains(&key.as_str()))
         .collect();
     let mut expected = fields;
-    expected.insert("kind".into());
+    // A section, and a key of another.
+    expected.extend(["kind".into(), "workflows".into()]);
     assert_eq!(shown, expected);
     for section in SECTIONS {
         assert!(BASE.contains(&format!("[{section}]")), "{section}");
@@ -353,6 +354,7 @@ fn keys_of_sections() -> Vec<String> {
         include_str!("../sections.rs"),
         include_str!("../mailboxes.rs"),
         include_str!("../quarantine.rs"),
+        include_str!("../publish.rs"),
         include_str!("../senders.rs"),
         include_str!("../malware.rs"),
         include_str!("../oauth.rs")

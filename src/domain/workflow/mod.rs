@@ -7,12 +7,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub mod check;
+mod diff;
 mod input;
 mod retry;
+mod schema;
 mod step;
 mod tell;
 mod when;
 
+pub use self::diff::diff;
 pub use self::input::{Input, InputKind};
 pub use self::retry::{Backoff, Retry, Timeout};
 pub use self::step::{Join, Need, OnError, Step};
@@ -35,6 +38,12 @@ pub struct Workflow {
     pub title: String,
     #[serde(default)]
     pub description: String,
+    /// The definition that this one was made of, as `ap-invoice@3`. All of it is resolved here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extends: Option<String>,
+    /// Customers that it is for; all when empty. What extends another takes its place for these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub customers: Vec<String>,
     /// Letters before the number of a run's human id: `AP` gives `AP-000123`.
     pub prefix: String,
     /// User or role that notices about the run go to.
@@ -147,6 +156,21 @@ impl Workflow {
     /// SHA-256 (hex) of the definition: two files that mean the same have the same hash.
     pub fn hash(&self) -> String {
         sha256_hex(canonical_json(&serde_json::to_value(self).unwrap_or_default()).as_bytes())
+    }
+
+    /// `ap-invoice@3`
+    pub fn label(&self) -> String {
+        format!("{}@{}", self.name, self.version)
+    }
+
+    /// Name of the definition that this one extends.
+    pub fn base(&self) -> Option<&str> {
+        self.extends.as_deref().map(|base| base.split_once('@').map_or(base, |(name, _)| name))
+    }
+
+    /// Whether runs of a customer may use it.
+    pub fn is_for(&self, customer: &str) -> bool {
+        self.customers.is_empty() || self.customers.iter().any(|one| one == customer)
     }
 
     /// A step by its name, or by the name of one of its instances: `line[3]` is of `line`.

@@ -24,6 +24,17 @@ impl Notify {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// What is told, with the key that it stands under.
+    pub fn all(&self) -> impl Iterator<Item = (&'static str, &Tell)> {
+        let all = [
+            ("completion", &self.completion),
+            ("retry", &self.retry),
+            ("timeout", &self.timeout),
+            ("failure", &self.failure),
+        ];
+        all.into_iter().filter_map(|(when, tell)| Some((when, tell.as_ref()?)))
+    }
 }
 
 /// A notice to people.

@@ -180,6 +180,6 @@ impl Screening {
 impl Intake {
     /// What rules make of facts; a start that its workflow would refuse is the quarantine that it would become.
     pub(super) fn decide_by(&self, rules: &RuleSet, facts: &Facts) -> Decision {
-        refused_by_workflow(&self.behaviour(), rules.screen(facts))
+        refused_by_workflow(&self.behaviour(), &facts.customer, rules.screen(facts))
     }
 }
