@@ -183,6 +183,7 @@ fn screened(rules: &RuleSet, message: &Message) -> Decision {
         duplicate_of: None,
         earlier: &[],
         first_time_sender: None,
+        joined: None,
         now: DateTime::UNIX_EPOCH,
         documents: &documents,
     };

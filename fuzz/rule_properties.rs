@@ -32,6 +32,7 @@ pub fn hold(text: &[u8]) {
                 duplicate_of: None,
                 earlier: &[],
                 first_time_sender: None,
+                joined: None,
                 now: DateTime::UNIX_EPOCH,
                 documents: &[],
             };

@@ -165,6 +165,7 @@ async fn write(
         duplicate_of: None,
         earlier: &[],
         first_time_sender: Some(false),
+        joined: None,
         now: at,
         documents: &[],
     };

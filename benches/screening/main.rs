@@ -134,6 +134,7 @@ fn mail(n: u32) -> Facts {
         duplicate_of: None,
         earlier: &[],
         first_time_sender: Some(true),
+        joined: None,
         now: DateTime::<Utc>::UNIX_EPOCH,
         documents: &[],
     };

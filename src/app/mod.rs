@@ -34,7 +34,7 @@ use crate::mailbox::access::Access;
 use crate::malware::Scanner;
 use crate::notify::templates::Templates;
 use crate::notify::{Media, compose, email};
-use crate::people::ladder;
+use crate::people::{ladder, unanswered};
 use crate::reports::audit;
 use crate::senders::Verifier;
 use crate::store::workflows::{self, PublishedRow};
@@ -274,7 +274,7 @@ impl App {
     pub async fn settle(&self) -> anyhow::Result<()> {
         loop {
             let mut busy = self.engine.tick_timers().await? > 0;
-            busy |= ladder::tick(&self.engine).await? > 0;
+            busy |= ladder::tick(&self.engine).await? + unanswered::tick(&self.engine).await? > 0;
             busy |= self.engine.tick_worker().await?;
             busy |= self.delivery.tick().await?;
             if let Some(keep) = self.config.quarantine.keep {

@@ -18,7 +18,7 @@ use super::App;
 use crate::config::sections::Role;
 use crate::http::{self, Web};
 use crate::intake;
-use crate::people::ladder;
+use crate::people::{ladder, unanswered};
 use crate::reports::audit;
 
 /// What a stop waits for work in hand; then it is dropped, which is as safe as a kill.
@@ -55,7 +55,9 @@ impl App {
         }
         if has(Role::Scheduler) {
             self.spawn(&mut loops, &stop, "timers", |app| async move { Ok(app.engine.tick_timers().await? > 0) });
-            self.spawn(&mut loops, &stop, "ladder", |app| async move { Ok(ladder::tick(&app.engine).await? > 0) });
+            self.spawn(&mut loops, &stop, "ladder", |app| async move {
+                Ok(ladder::tick(&app.engine).await? + unanswered::tick(&app.engine).await? > 0)
+            });
             if let Some(keep) = self.config.quarantine.keep {
                 self.spawn(&mut loops, &stop, "retention", move |app| async move {
                     Ok(app.intake.tick_retention(keep).await?)

@@ -6,7 +6,7 @@ use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Map, Value};
 
 use super::args::ENDINGS;
-use super::start::{behaviour_workflow, name_and_value};
+use super::start::{name_and_value, workflow_for};
 use super::{Context, Told};
 use crate::domain::run::RunStatus;
 use crate::engine::control::{Controlled, KILL_GRACE};
@@ -206,7 +206,7 @@ async fn carry_out(context: &Context, run: &RunRow, what: Control) -> Result<Str
                 pinned = workflows::get(&mut engine.store.read().await?, &run.workflow_hash).await?;
                 &pinned
             } else {
-                behaviour_workflow(&behaviour, &run.workflow).map_err(EngineError::Input)?
+                workflow_for(&behaviour, &run.workflow, &run.customer).map_err(EngineError::Input)?
             };
             let inputs = read_inputs(workflow, &input).map_err(EngineError::Input)?;
             let current = (!same_version).then_some(workflow);

@@ -59,9 +59,9 @@ pub(super) fn name_and_value(text: &str) -> Result<(String, String), String> {
     Ok((name.trim().to_owned(), value.to_owned()))
 }
 
-/// The latest version of a workflow in force.
-pub(super) fn behaviour_workflow<'a>(behaviour: &'a Behaviour, name: &str) -> Result<&'a Workflow, String> {
-    behaviour.workflow(name).ok_or_else(|| {
+/// What a start of `name` for a customer launches.
+pub(super) fn workflow_for<'a>(behaviour: &'a Behaviour, name: &str, customer: &str) -> Result<&'a Workflow, String> {
+    behaviour.workflow_named(name, customer).ok_or_else(|| {
         let known: Vec<_> = behaviour.workflows.iter().map(|known| known.name.as_str()).collect();
         match nearest(name, known.iter().copied()) {
             Some(near) => format!("there is no workflow `{name}`; did you mean `{near}`?"),
@@ -74,12 +74,12 @@ pub async fn perform(context: &Context, what: Start) -> anyhow::Result<Told> {
     let Start::Start { workflow, input, file, customer, at, as_user } = what;
     let engine = &context.engine;
     let behaviour = context.intake.behaviour();
-    let workflow = behaviour_workflow(&behaviour, &workflow).map_err(|why| anyhow!(why))?;
-    let mut inputs = start::read_inputs(workflow, &input).map_err(|why| anyhow!(why))?;
     let customer = match customer {
         Some(customer) => customer,
         None => only_customer(engine).await?,
     };
+    let workflow = workflow_for(&behaviour, &workflow, &customer).map_err(|why| anyhow!(why))?;
+    let mut inputs = start::read_inputs(workflow, &input).map_err(|why| anyhow!(why))?;
     let transaction_id = TransactionId::new();
     let files = file.iter().map(|path| Ok((path, inject::read(path)?))).collect::<anyhow::Result<Vec<_>>>()?;
     let directory = format!("{customer}/{transaction_id}");

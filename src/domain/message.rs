@@ -72,7 +72,7 @@ impl Message {
 }
 
 /// One decoded MIME part or container member.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Part {
     /// Position in the message, containers and their members included, from 1.
     pub index: u32,
@@ -98,6 +98,18 @@ pub struct Part {
     /// The decoded bytes, shared by its copies.
     #[serde(skip)]
     pub content: Bytes,
+}
+
+/// Adds the parts of another message behind these, under indexes of their own.
+pub fn append(parts: &mut Vec<Part>, more: &[Part]) {
+    let offset = parts.iter().map(|part| part.index).max().unwrap_or_default();
+    let moved = |index: u32| index.saturating_add(offset);
+    parts.extend(more.iter().cloned().map(|part| Part {
+        index: moved(part.index),
+        container: part.container.map(moved),
+        twin_of: part.twin_of.map(moved),
+        ..part
+    }));
 }
 
 impl Part {

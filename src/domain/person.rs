@@ -110,6 +110,13 @@ pub struct Customer {
     pub users: Vec<User>,
 }
 
+impl Customer {
+    /// Whether both speak for the same supplier.
+    pub fn are_colleagues(&self, one: &Address, other: &Address) -> bool {
+        self.suppliers.iter().any(|supplier| supplier.speaks_from(one) && supplier.speaks_from(other))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

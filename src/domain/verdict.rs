@@ -4,6 +4,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::also::{Also, Deed};
+use super::document::DocumentRef;
+use super::duration::Span;
+use super::ids::{MessageId, TransactionId};
+use super::message::Part;
 use super::words::words;
 
 words! {
@@ -14,6 +18,16 @@ words! {
 words! {
     /// What a person made of a quarantined message.
     Disposition { Released = "released", Discarded = "discarded" }
+}
+
+words! {
+    /// What ended the wait for an answer to a reply.
+    ReplyEnd {
+        Answered = "answered",
+        Unanswered = "unanswered",
+        /// The reply never reached whom it asked.
+        Undelivered = "undelivered",
+    }
 }
 
 /// What becomes of a message. The reason stands beside it in `Decision`.
@@ -33,7 +47,18 @@ pub enum Verdict {
     /// Answer the sender by template; nothing starts.
     Reply {
         template: String,
+        /// None: an answer is a message like any other.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        wait: Option<AnswerWait>,
     },
+}
+
+/// How long the answer to a reply is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerWait {
+    pub within: Span,
+    /// Of the quarantine when nobody answers.
+    pub severity: Severity,
 }
 
 /// One run that a message starts.
@@ -89,6 +114,14 @@ impl Verdict {
             Self::Ignore => "ignore",
             Self::Quarantine { .. } => "quarantine",
             Self::Reply { .. } => "reply",
+        }
+    }
+
+    /// How long an answer is waited for; none but for a reply that does.
+    pub fn wait(&self) -> Option<AnswerWait> {
+        match self {
+            Self::Reply { wait, .. } => *wait,
+            _ => None,
         }
     }
 
@@ -157,9 +190,41 @@ pub struct Explanation {
     /// Names of documents that no run takes, though others are taken.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left: Vec<String>,
+    /// The message that it answers, by a reply of ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answers: Option<AnswersReply>,
     /// What the rules saw.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub facts: Map<String, Value>,
+}
+
+/// What it means for a message that it answers our reply to another one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AnswersReply {
+    /// The message that we replied to.
+    pub message: MessageId,
+    /// In words.
+    pub told: String,
+    /// What both are screened with as one; none when the answer does not count, and so is screened alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joined: Option<Joined>,
+}
+
+/// What the messages before an answer bring to it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Joined {
+    /// That of the first of them; the answer's documents belong to it too.
+    pub transaction: TransactionId,
+    /// The latest first.
+    pub messages: Vec<MessageId>,
+    /// All but bodies and decoration.
+    pub parts: Vec<Part>,
+    /// Those of `parts` that are documents, in the same order, as they lie in the store.
+    pub documents: Vec<DocumentRef>,
+    /// Whether the author of each of them was proven.
+    pub proven: bool,
+    /// As it was for the first of them.
+    pub first_time_sender: Option<bool>,
 }
 
 impl Explanation {

@@ -29,11 +29,19 @@ impl Engine {
     /// Launches a run without a mail, in one commit.
     ///
     /// # Errors
-    /// `Input` when the workflow refuses the inputs, nobody imported the customer, or the time is past.
+    /// `Input` when the workflow refuses the inputs or whoever starts it, nobody imported the customer, or the time is past.
     pub async fn start(&self, start: Start<'_>) -> Result<Launched, EngineError> {
         let mut tx = self.store.begin().await?;
         if !people::is_known(&mut tx, start.customer).await? {
             return Err(EngineError::Input(format!("there is no customer `{}`", start.customer)));
+        }
+        let users = people::users(&mut tx, start.customer).await?;
+        let allowed =
+            |by: &str| users.iter().find(|user| user.name == by).is_some_and(|by| start.workflow.may_start(by));
+        if !start.workflow.may_start.is_empty() && !allowed(start.by) {
+            let who = start.workflow.may_start.join(", ");
+            let why = format!("{} may not start {}; it is for: {who}", start.by, start.workflow.name);
+            return Err(EngineError::Input(why));
         }
         let origin = Map::from_iter([("subject".to_owned(), format!("started by {}", start.by).into())]);
         let launch = Launch {

@@ -154,7 +154,7 @@ async fn carry_out(web: &Web, run: &RunRow, action: Action, fields: &Fields) -> 
         Action::Rerun => {
             let behaviour = web.live.current();
             let same = fields.same_version.is_some();
-            let workflow = behaviour.workflow(&run.workflow).filter(|_| !same);
+            let workflow = behaviour.workflow_for(&run.workflow, &run.customer).filter(|_| !same);
             if workflow.is_none() && !same {
                 return Err(EngineError::Input(format!(
                     "There is no workflow {} any more: choose the same version as before.",

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Web;
 use super::page::{self, PageError};
@@ -16,8 +16,9 @@ use super::shown::{self, Moment};
 use crate::domain::also::Also;
 use crate::domain::ids::MessageId;
 use crate::domain::verdict::Disposition;
+use crate::reports::answered;
 use crate::store::messages::MessageRow;
-use crate::store::{Tx, events, messages, runs, tags};
+use crate::store::{Tx, events, messages, reply_waits, runs, tags};
 
 /// Messages on the page.
 const MOST: i64 = 100;
@@ -87,9 +88,11 @@ pub(super) async fn one(State(web): State<Arc<Web>>, Path(id): Path<String>) -> 
         );
     }
     let timeline: Vec<_> = events::of_message(&mut tx, id).await?.iter().map(|event| run::line(event, ZONE)).collect();
+    let reply = reply(&mut tx, &message).await?;
     let values = json!({
         "root": "../",
         "here": "message",
+        "reply": reply,
         "parts": parts,
         "timeline": timeline,
         "uid": message.uid,
@@ -119,6 +122,24 @@ pub(super) async fn one(State(web): State<Arc<Web>>, Path(id): Path<String>) -> 
         "message": line(&mut tx, message).await?,
     });
     Ok(page::page(StatusCode::OK, "mail.html", values))
+}
+
+/// Our reply to it with what came in answer, or the message whose reply it answers.
+async fn reply(tx: &mut Tx, message: &MessageRow) -> Result<Value, PageError> {
+    let waits = reply_waits::of_message(tx, message.id).await?.as_ref().map(answered::waits);
+    let about = |other: &MessageRow| json!({ "id": other.id.to_string(), "subject": other.subject });
+    let told = |answer: &MessageRow| answered::counts(answer).map(str::to_owned);
+    let answers: Vec<_> = reply_waits::answers_to(tx, message.id)
+        .await?
+        .iter()
+        .map(|answer| json!({ "message": about(answer), "told": told(answer) }))
+        .collect();
+    let first = match message.answer_to {
+        Some(id) => Some(messages::get(tx, id).await?),
+        None => None,
+    };
+    let first = first.map(|first| json!({ "message": about(&first), "lies": answered::lies(&first) }));
+    Ok(json!({ "waits": waits, "answers": answers, "first": first, "told": told(message) }))
 }
 
 async fn line(tx: &mut Tx, message: MessageRow) -> Result<Line, PageError> {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::message::delivery_of;
 use super::read::{Content, Taken};
-use super::{Intake, IntakeError, filing, guard, recipient};
+use super::{Intake, IntakeError, answers, filing, guard, recipient};
 use crate::behaviour::Behaviour;
 use crate::config::sections::Mailbox;
 use crate::domain::document::{DocumentRef, EarlierDocument};
@@ -16,11 +16,11 @@ use crate::domain::event::Event;
 use crate::domain::ids::{MessageId, TransactionId};
 use crate::domain::message::{Message, Part, PartRole};
 use crate::domain::person::{Address, Customer};
-use crate::domain::verdict::{Decision, Verdict};
+use crate::domain::verdict::{AnswersReply, Decision, Verdict};
 use crate::rules::{Facts, Surroundings};
 use crate::store::messages::{MessageRow, StoredPart};
 use crate::store::notices::NoticeRow;
-use crate::store::{Tx, earlier, notices, people, runs};
+use crate::store::{Tx, earlier, notices, people, reply_waits, runs};
 
 /// A message that was read, with what the database knew about it before anything was decided.
 pub(super) struct Case<'a> {
@@ -35,6 +35,8 @@ pub(super) struct Case<'a> {
     pub customer: Arc<Customer>,
     /// The notice of ours that it answers, and the transaction of that notice's run.
     pub answers: Option<(NoticeRow, TransactionId)>,
+    /// The message that it answers by a reply of ours that waits or waited.
+    pub answers_reply: Option<AnswersReply>,
     /// Whether it is a notice of ours, under any From.
     pub is_ours: bool,
     /// An earlier delivery of the same mail.
@@ -50,6 +52,19 @@ impl Case<'_> {
     /// What is written of it beside its raw bytes.
     pub fn files(&self, decision: &Decision) -> Vec<(String, Bytes)> {
         filing::files(&self.row.customer, &delivery_of(self.row), self.message, &self.paths, decision)
+    }
+
+    /// The transaction that its documents and runs belong to: its own, or that of what it answers.
+    pub fn transaction(&self) -> TransactionId {
+        let replied = self.answers_reply.as_ref().and_then(|answers| answers.joined.as_ref());
+        let of_run = self.answers.as_ref().map(|(_, transaction)| *transaction);
+        of_run.or_else(|| replied.map(|joined| joined.transaction)).unwrap_or(self.row.transaction_id)
+    }
+
+    /// A decision about it, with what it answers.
+    pub fn tell(&self, mut decision: Decision) -> Decision {
+        decision.explanation.answers.clone_from(&self.answers_reply);
+        decision
     }
 
     /// Its parts as they are stored.
@@ -83,7 +98,8 @@ impl Case<'_> {
             let resumes = || Decision::by_guard("correlation", Verdict::Resume, "it answers a notice of ours");
             return Some(self.unclear.clone().unwrap_or_else(resumes));
         }
-        guard::refuse_automatic(message).or_else(|| self.unclear.clone())
+        let told = self.answers_reply.as_ref().map(|answers| answers.told.as_str());
+        guard::refuse_automatic(message, told).or_else(|| self.unclear.clone())
     }
 
     /// Says in an event what is a repeat.
@@ -202,7 +218,7 @@ impl Intake {
 
     /// The verdict: guards, then correlation, then rules.
     pub(super) fn decide(&self, case: &Case<'_>) -> Decision {
-        case.settled().unwrap_or_else(|| case.behaviour.rules.screen(&self.facts(case)))
+        case.tell(case.settled().unwrap_or_else(|| case.behaviour.rules.screen(&self.facts(case))))
     }
 
     /// What rules may know about a message now.
@@ -215,6 +231,7 @@ impl Intake {
             first_time_sender: case.first_time_sender,
             now: self.engine.clock.now(),
             documents: &case.documents,
+            joined: case.answers_reply.as_ref().and_then(|answers| answers.joined.as_ref()),
         };
         Facts::gather(case.message, &surroundings)
     }
@@ -233,27 +250,44 @@ pub(super) async fn know<'a>(
     };
     let notice = answered(tx, mailbox, message).await?;
     let unclear = recipient::refuse(mailbox, message, notice.as_ref(), &row.customer);
-    let answers = match notice.and_then(|notice| notice.run_id.map(|run| (notice, run))) {
-        Some((notice, run)) => Some((notice, runs::get(tx, run).await?.transaction_id)),
+    let mut answers_reply = None;
+    let answers = match notice {
+        Some(notice) => match notice.run_id {
+            Some(run) => Some((notice, runs::get(tx, run).await?.transaction_id)),
+            None if message.bounce.is_some() => Some((notice, row.transaction_id)),
+            None => {
+                answers_reply = answers::find(tx, &notice, row, message, &known.customer).await?;
+                None
+            }
+        },
         None => None,
     };
     let duplicate_of = known.firsts.get(&message.stable_sha256).copied().filter(|first| *first != row.id);
     // The documents of a mail that is a repeat as a whole are told with it.
     let documents = message.documents().filter(|_| duplicate_of.is_none());
-    let joins = answers.as_ref().map(|(_, transaction)| (*transaction, row.id));
+    let joined = answers_reply.as_ref().and_then(|answers: &AnswersReply| answers.joined.as_ref());
+    // What the messages before brought did not come before this one: they are one with it.
+    let is_before =
+        |earlier: &&EarlierDocument| joined.is_none_or(|joined| !joined.messages.contains(&earlier.message));
+    let earlier = documents.filter_map(|part| known.documents.get(&part.sha256)).filter(is_before).cloned().collect();
+    let transaction = answers.as_ref().map(|(_, of_run)| *of_run).or(joined.map(|joined| joined.transaction));
+    let joins = transaction.filter(|joins| *joins != row.transaction_id).map(|joins| (joins, row.id));
     let paths = filing::part_paths(&row.customer, row.transaction_id, message, joins);
+    let mut documents = filing::documents(message, &paths);
+    documents.extend(joined.iter().flat_map(|joined| joined.documents.iter().cloned()));
     Ok(Case {
         mailbox,
         behaviour: Arc::clone(behaviour),
         row,
         message,
-        documents: filing::documents(message, &paths),
+        documents,
         paths,
         customer: Arc::clone(&known.customer),
         answers,
+        answers_reply,
         is_ours: message.message_id.as_ref().is_some_and(|id| record.ours.contains(id)),
         duplicate_of,
-        earlier: documents.filter_map(|part| known.documents.get(&part.sha256)).cloned().collect(),
+        earlier,
         first_time_sender: message.author().map(|author| !known.authors.contains(&author.address)),
         unclear,
     })
@@ -311,6 +345,7 @@ pub(super) async fn answered(
     message: &Message,
 ) -> Result<Option<NoticeRow>, IntakeError> {
     let ids = guard::answered(message, &mailbox.address);
-    let concerns = |notice: &NoticeRow| notice.wait_id.is_some() || message.bounce.is_some();
-    Ok(notices::by_message_ids(tx, &ids).await?.filter(concerns))
+    let Some(notice) = notices::by_message_ids(tx, &ids).await? else { return Ok(None) };
+    let asks = notice.wait_id.is_some() || reply_waits::of_notice(tx, notice.id).await?.is_some();
+    Ok((asks || message.bounce.is_some()).then_some(notice))
 }

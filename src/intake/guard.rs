@@ -28,14 +28,15 @@ pub fn refuse(message: &Message, own_address: &str, sent_by_us: bool) -> Option<
     None
 }
 
-/// Mail that a machine wrote in answer to nothing of ours. An automatic invoice passes.
-pub fn refuse_automatic(message: &Message) -> Option<Decision> {
+/// Mail that a machine wrote in answer to nothing of ours, or to a reply of ours, which `told` says. An automatic invoice passes.
+pub fn refuse_automatic(message: &Message, told: Option<&str>) -> Option<Decision> {
     if message.bounce.is_some() {
         let reason = "a delivery report for a mail that is not ours";
         return Some(Decision::by_guard("bounce", Verdict::Ignore, reason));
     }
     if message.automatic == Some(Automatic::Reply) {
-        return Some(Decision::by_guard("auto-reply", Verdict::Ignore, "an automatic reply to nothing that we asked"));
+        let reason = told.unwrap_or("an automatic reply to nothing that we asked");
+        return Some(Decision::by_guard("auto-reply", Verdict::Ignore, reason));
     }
     None
 }
@@ -84,9 +85,9 @@ mod tests {
     #[test]
     fn an_automatic_invoice_passes_and_an_automatic_reply_does_not() {
         let automatic = |kind| Message { automatic: Some(kind), ..Default::default() };
-        assert!(refuse_automatic(&automatic(Automatic::Generated)).is_none());
-        assert!(refuse_automatic(&automatic(Automatic::Bulk)).is_none());
-        assert!(refuse_automatic(&automatic(Automatic::Reply)).is_some());
+        assert!(refuse_automatic(&automatic(Automatic::Generated), None).is_none());
+        assert!(refuse_automatic(&automatic(Automatic::Bulk), None).is_none());
+        assert!(refuse_automatic(&automatic(Automatic::Reply), None).is_some());
     }
 
     #[test]

@@ -218,6 +218,9 @@ pub(super) fn screened(row: &MessageRow, decision: &Decision, at: DateTime<Utc>)
     if let Some(ruleset) = &decision.explanation.ruleset {
         event = event.with("ruleset", ruleset.as_str());
     }
+    if let Some(answers) = &decision.explanation.answers {
+        event = event.with("answers", answers.message.to_string()).with("counts", answers.joined.is_some());
+    }
     also::tell(event, &decision.explanation)
 }
 

@@ -1,6 +1,7 @@
 //! The way in: listed, fetched, filed, parsed, guarded, screened, committed, and only then flagged on the server.
 
 mod also;
+mod answers;
 mod breaker;
 mod case;
 mod fetching;

@@ -4,13 +4,13 @@
 use serde_json::{Map, Value};
 
 use super::case::Case;
-use super::{Intake, IntakeError};
+use super::{Intake, IntakeError, answers};
 use crate::behaviour::Behaviour;
 use crate::domain::event::Event;
-use crate::domain::ids::{RunId, TransactionId, WaitId};
+use crate::domain::ids::{NoticeId, RunId, TransactionId, WaitId};
 use crate::domain::message::Automatic;
 use crate::domain::notice::Draft;
-use crate::domain::verdict::{Decision, Severity, Start, Verdict};
+use crate::domain::verdict::{AnswerWait, Decision, Severity, Start, Verdict};
 use crate::engine::EngineError;
 use crate::engine::launch::Launch;
 use crate::people::bounce::{self, Returned};
@@ -40,11 +40,11 @@ impl Intake {
         mut decision: Decision,
         by: &str,
     ) -> Result<Carried, IntakeError> {
-        let (mut run_id, mut wait_id, mut joined) = (None, None, case.row.transaction_id);
+        let (mut run_id, mut wait_id) = (None, None);
         match decision.verdict.clone() {
             Verdict::Resume => {
-                if let Some((notice, transaction)) = &case.answers {
-                    (run_id, wait_id, joined) = (notice.run_id, notice.wait_id, *transaction);
+                if let Some((notice, _)) = &case.answers {
+                    (run_id, wait_id) = (notice.run_id, notice.wait_id);
                     let heard = self.hear(tx, case, notice).await?;
                     decision.reason = heard.reason;
                     decision.verdict = heard.verdict;
@@ -56,15 +56,12 @@ impl Intake {
                     run_id = self.start(tx, case, starts, by).await?;
                 }
             }
-            Verdict::Reply { template } => {
-                if !self.reply(tx, case, &template).await? {
-                    decision.reason.push_str("; not answered: a machine wrote it, or enough was answered already");
-                }
-            }
+            Verdict::Reply { template, wait } => self.reply(tx, case, &mut decision, (&template, wait)).await?,
             Verdict::Ignore | Verdict::Quarantine { .. } => {}
         }
         self.carry_out_also(tx, case, &mut decision, run_id).await?;
-        Ok(Carried { decision, run_id, wait_id, joined })
+        answers::end(tx, case, &decision, self.engine.clock.now()).await?;
+        Ok(Carried { decision, run_id, wait_id, joined: case.transaction() })
     }
 
     async fn hear(&self, tx: &mut Tx, case: &Case<'_>, notice: &NoticeRow) -> Result<HeardReply, IntakeError> {
@@ -104,7 +101,7 @@ impl Intake {
             let launch = Launch {
                 workflow,
                 customer: &case.row.customer,
-                transaction_id: case.row.transaction_id,
+                transaction_id: case.transaction(),
                 message_id: Some(case.row.id),
                 documents: &start.documents,
                 inputs: start.inputs,
@@ -117,15 +114,46 @@ impl Intake {
         Ok(first)
     }
 
-    /// Answers the sender by template, unless a machine wrote (RFC 3834, 2) or they had enough answers today. False when
+    /// Answers the sender, and begins to wait for what they say to it. A message that should wait and whose sender cannot be
+    /// asked goes to quarantine. What a person released waits no more: they have seen it.
+    async fn reply(
+        &self,
+        tx: &mut Tx,
+        case: &Case<'_>,
+        decision: &mut Decision,
+        (template, wait): (&str, Option<AnswerWait>),
+    ) -> Result<(), IntakeError> {
+        let reason = &mut decision.reason;
+        match (self.write_reply(tx, case, template).await?, wait) {
+            (None, wait) => {
+                reason.push_str("; not answered: a machine wrote it, or enough was answered already");
+                if let Some(AnswerWait { severity, .. }) = wait {
+                    decision.verdict = Verdict::Quarantine { severity };
+                    decision.explanation.leave_undone();
+                }
+            }
+            (Some(_), Some(_)) if case.row.verdict.is_some() => {
+                reason.push_str("; no answer is waited for, because a person released it");
+            }
+            (Some(notice), Some(wait)) => {
+                let begun = answers::begin(tx, case, (notice, template), wait, self.engine.clock.now()).await?;
+                let until = begun.until_at.format("%Y-%m-%d %H:%M UTC");
+                reason.push_str(&format!("; its answer is waited for until {until}"));
+            }
+            (Some(_), None) => {}
+        }
+        Ok(())
+    }
+
+    /// Answers the sender by template, unless a machine wrote (RFC 3834, 2) or they had enough answers today. None when
     /// nothing is sent.
-    async fn reply(&self, tx: &mut Tx, case: &Case<'_>, template: &str) -> Result<bool, IntakeError> {
+    async fn write_reply(&self, tx: &mut Tx, case: &Case<'_>, template: &str) -> Result<Option<NoticeId>, IntakeError> {
         let (mailbox, message) = (case.mailbox, case.message);
-        let Some(author) = message.author().filter(|_| message.automatic.is_none()) else { return Ok(false) };
+        let Some(author) = message.author().filter(|_| message.automatic.is_none()) else { return Ok(None) };
         let now = self.engine.clock.now();
         let today = now - chrono::TimeDelta::days(1);
         if notices::count_since(tx, &author.address, template, today).await? >= MAX_REPLIES_A_DAY {
-            return Ok(false);
+            return Ok(None);
         }
         let mut data = Map::new();
         data.insert("subject".into(), message.subject.as_str().into());
@@ -139,8 +167,7 @@ impl Intake {
             answerable: false,
             in_reply_to: message.message_id.clone(),
         };
-        self.engine.write_reply(tx, &case.row.customer, &mailbox.name, &mailbox.address, &draft).await?;
-        Ok(true)
+        Ok(Some(self.engine.write_reply(tx, &case.row.customer, &mailbox.name, &mailbox.address, &draft).await?))
     }
 }
 

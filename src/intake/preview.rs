@@ -51,7 +51,7 @@ impl Intake {
             case.first_time_sender = Some(!others.await?);
         }
         let screen = || rules.unwrap_or(&behaviour.rules).explain(&self.facts(&case));
-        let decision = case.settled().unwrap_or_else(screen);
+        let decision = case.tell(case.settled().unwrap_or_else(screen));
         drop(case);
         Ok(Preview { message, decision, came_as })
     }

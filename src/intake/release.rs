@@ -17,7 +17,7 @@ use crate::domain::verdict::{Decision, Disposition, Explanation, Start, Verdict}
 use crate::domain::workflow::Workflow;
 use crate::store::messages::{self, MessageRow};
 use crate::store::quarantine::{self, Disposed, Outcome};
-use crate::store::{Tx, events, reports};
+use crate::store::{Tx, events, reply_waits, reports};
 
 /// What an attempt to release a message came to.
 #[derive(Debug)]
@@ -59,9 +59,18 @@ impl Intake {
         let mut tx = self.engine.store.read().await?;
         let record = Record::read(&mut tx, &[(&row, &message)], Some(row.id)).await?;
         let case = know(&mut tx, &record, (mailbox, &behaviour), &row, &message).await?;
+        let asked = reply_waits::of_message(&mut tx, row.id).await?;
         drop(tx);
         let mut decision = self.decide(&case);
-        if matches!(decision.verdict, Verdict::Quarantine { .. }) {
+        if let (Some(wait), Verdict::Reply { .. }) = (&asked, &decision.verdict) {
+            decision.reason = format!(
+                "{}, and {} was asked already; start a workflow from it, or discard it",
+                decision.reason, wait.address
+            );
+        }
+        if matches!(decision.verdict, Verdict::Quarantine { .. })
+            || asked.is_some() && decision.verdict.name() == "reply"
+        {
             let Some(workflow) = start else {
                 return Ok(Released::Stays { reason: decision.reason, readable: true });
             };

@@ -1,7 +1,7 @@
 //! Our own mail that came back: its notice is marked, and when nobody who is asked can be reached any more, others are asked
 //! now and not at the deadline. That the report is about a mail of ours is `intake`'s to know.
 
-use super::ladder;
+use super::{ladder, unanswered};
 use crate::domain::event::Event;
 use crate::domain::failure::Failure;
 use crate::domain::ids::MessageId;
@@ -43,7 +43,9 @@ pub async fn hear(engine: &Engine, tx: &mut Tx, returned: &Returned<'_>) -> Resu
         return Ok(format!("{told}, as we knew"));
     }
     tell(engine, tx, returned).await?;
-    let (Some(run), Some(wait)) = (run, notice.wait_id) else { return Ok(told) };
+    let (Some(run), Some(wait)) = (run, notice.wait_id) else {
+        return Ok(format!("{told}{}", unanswered::came_back(engine, tx, notice, &why).await?));
+    };
     let wait = waits::get(tx, wait).await?;
     Ok(format!("{told}{}", ask_others(engine, tx, &run, &wait, returned).await?))
 }

@@ -12,6 +12,7 @@ use crate::domain::wait::{Asked, Rung, RungAction, WaitKind, WaitStatus};
 use crate::engine::decide::Ending;
 use crate::engine::timers::stands_alone;
 use crate::engine::{Engine, EngineError};
+use crate::store::mailboxes::MailboxRow;
 use crate::store::notices::NoticeRow;
 use crate::store::runs::RunRow;
 use crate::store::waits::WaitRow;
@@ -27,7 +28,7 @@ const GRACE: TimeDelta = TimeDelta::hours(24);
 const QUIET: TimeDelta = TimeDelta::minutes(5);
 
 /// What reading the mail of a downtime may take before people are reminded of what they have answered.
-const MAIL_FIRST: TimeDelta = TimeDelta::minutes(15);
+pub(super) const MAIL_FIRST: TimeDelta = TimeDelta::minutes(15);
 
 /// Climbs every rung that is due. Returns how many; 0 means that nothing is due.
 pub async fn tick(engine: &Engine) -> Result<usize, EngineError> {
@@ -78,9 +79,14 @@ async fn is_mail_unread(tx: &mut Tx, run: &RunRow, wait: &WaitRow) -> Result<boo
     let Some(due) = planned.filter(|at| wait.due_at == Some(*at)) else { return Ok(false) };
     let Some(name) = run.origin.get("mailbox").and_then(Value::as_str) else { return Ok(false) };
     let Some(mailbox) = mailboxes::get(tx, name).await? else { return Ok(false) };
+    Ok(is_quiet(&mailbox, due))
+}
+
+/// Whether nothing was read of a mailbox at an instant, and since.
+pub(super) fn is_quiet(mailbox: &MailboxRow, at: DateTime<Utc>) -> bool {
     // What a held mailbox lists is not read either.
     let is_unread = mailbox.health == "unhealthy" || mailbox.held_since.is_some();
-    Ok(is_unread || mailbox.last_poll_at.is_some_and(|at| at + QUIET < due))
+    is_unread || mailbox.last_poll_at.is_some_and(|read| read + QUIET < at)
 }
 
 /// Whether the next rung gives up.

@@ -6,3 +6,4 @@ pub mod ladder;
 pub mod link;
 pub mod operator;
 pub mod reply;
+pub mod unanswered;

@@ -6,7 +6,7 @@ use crate::domain::document::DocumentRef;
 use crate::domain::ids::MessageId;
 use crate::domain::message::{Automatic, Message};
 use crate::domain::notice::Draft;
-use crate::domain::person::Customer;
+use crate::domain::person::{Address, Customer};
 use crate::domain::wait::{Answer, Channel, Choice, Effect, WaitKind, WaitStatus};
 use crate::engine::decide::{Decided, Ending};
 use crate::engine::{Engine, EngineError};
@@ -196,12 +196,9 @@ impl Talk<'_> {
 
     /// The person asked, or for suppliers anybody who speaks for the same one.
     fn may_speak(&self, address: &str) -> bool {
-        let author = crate::domain::person::Address::new(address);
-        let asked = crate::domain::person::Address::new(&self.token.address);
-        let colleagues =
-            |supplier: &crate::domain::person::Supplier| supplier.speaks_from(&author) && supplier.speaks_from(&asked);
-        author.same_as(&self.token.address)
-            || (self.wait.kind == WaitKind::Reply && self.reply.customer.suppliers.iter().any(colleagues))
+        let (author, asked) = (Address::new(address), Address::new(&self.token.address));
+        author.same_as(&asked.address)
+            || (self.wait.kind == WaitKind::Reply && self.reply.customer.are_colleagues(&author, &asked))
     }
 
     fn speaker(&self) -> String {

@@ -1,5 +1,6 @@
 //! Why a message went where it went, and what would have changed it, in plain sentences. Pure.
 
+use super::answered;
 use super::picture::MessagePicture;
 use super::text;
 use crate::domain::also::Also;
@@ -30,6 +31,7 @@ pub fn explain(picture: &MessagePicture) -> String {
     if !picture.tags.is_empty() {
         told.push_str(&format!("Its tags: {}.\n", picture.tags.join(", ")));
     }
+    told.push_str(&replied(picture));
     for run in &picture.runs {
         let did = if row.released_as.as_ref().unwrap_or(verdict) == "start" { "It started" } else { "It belongs to" };
         told.push_str(&format!(
@@ -70,12 +72,36 @@ pub fn foretell(message: &Message, mailbox: &str, decision: &Decision) -> String
         Verdict::Resume => "It would answer a run".into(),
         Verdict::Ignore => "It would be ignored".into(),
         Verdict::Quarantine { severity } => format!("It would be put in quarantine (severity {severity})"),
-        Verdict::Reply { template } => format!("It would get the answer {template}, and start nothing"),
+        Verdict::Reply { template, wait } => {
+            let waits =
+                wait.map_or_else(String::new, |wait| format!(", wait {} for what its sender says", wait.within));
+            format!("It would get the answer {template}{waits}, and start nothing")
+        }
     };
     let mut told = format!("The message \"{subject}\"{from}, as mail to mailbox {mailbox} now. Nothing was done.\n");
     told.push_str(&format!("{what}: {}\n", text::sentence(reason)));
+    told.extend(explanation.answers.iter().map(|answers| format!("{}\n", text::sentence(&answers.told))));
     told.extend(explanation.also.iter().map(|also| format!("Also: {}.\n", text::one_line(&also.deed.to_string()))));
     told + &why(explanation, None)
+}
+
+/// Our reply to it and what came of that, or the message whose reply it answers.
+fn replied(picture: &MessagePicture) -> String {
+    let mut told: String = picture.reply_wait.iter().map(|wait| format!("{}\n", answered::waits(wait))).collect();
+    for answer in &picture.answered_by {
+        let counts = answered::counts(answer).map(text::one_line).unwrap_or_default();
+        told.push_str(&format!("In answer came message {}: {counts}.\n", answer.id));
+    }
+    if let Some(first) = &picture.answer_to {
+        let counts = answered::counts(&picture.row).map(text::sentence).unwrap_or_default();
+        told.push_str(&format!(
+            "{counts}\nMessage {} {}; see `countersign explain {}`.\n",
+            first.id,
+            answered::lies(first),
+            first.id
+        ));
+    }
+    told
 }
 
 /// What happened besides its verdict.

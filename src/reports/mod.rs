@@ -1,6 +1,7 @@
 //! Queries and output: what is in the database, as text, tables, CSV and JSON. Changes nothing but the seals of the audit
 //! trail. Printing is left to the command line, pages to `http`; SQL is in `store`.
 
+pub mod answered;
 pub mod audit;
 pub mod csv;
 mod explain_ahead;

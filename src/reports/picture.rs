@@ -10,10 +10,13 @@ use crate::engine::Engine;
 use crate::store::answers::AnswerRow;
 use crate::store::messages::{MessageRow, PartRow};
 use crate::store::notices::NoticeRow;
+use crate::store::reply_waits::ReplyWaitRow;
 use crate::store::runs::RunRow;
 use crate::store::steps::StepRow;
 use crate::store::waits::WaitRow;
-use crate::store::{StoreError, Tx, answers, events, messages, notices, reports, runs, steps, tags, waits, workflows};
+use crate::store::{
+    StoreError, Tx, answers, events, messages, notices, reply_waits, reports, runs, steps, tags, waits, workflows,
+};
 
 /// A run with all that belongs to it.
 #[derive(Debug)]
@@ -78,6 +81,12 @@ pub struct MessagePicture {
     pub answers: Vec<AnswerRow>,
     /// The first delivery of the same mail.
     pub original: Option<MessageRow>,
+    /// Its wait for the answer to our reply, if it ever waited.
+    pub reply_wait: Option<ReplyWaitRow>,
+    /// What came in answer to our reply, in time or late.
+    pub answered_by: Vec<MessageRow>,
+    /// The message whose reply of ours it answers.
+    pub answer_to: Option<MessageRow>,
     /// Words that it is kept under.
     pub tags: Vec<String>,
     /// What else its release did.
@@ -106,6 +115,24 @@ impl MessagePicture {
         let released = told.iter().filter(|event| event.kind == "message.released");
         let also = released.filter_map(|event| event.data.get("also").and_then(Value::as_array)).flatten();
         let also_at_release = also.filter_map(Value::as_str).map(str::to_owned).collect();
-        Ok(Self { row, mail, parts, runs, answers: said, original, tags, also_at_release })
+        let reply_wait = reply_waits::of_message(tx, row.id).await?;
+        let answered_by = reply_waits::answers_to(tx, row.id).await?;
+        let answer_to = match row.answer_to {
+            Some(id) => Some(messages::get(tx, id).await?),
+            None => None,
+        };
+        Ok(Self {
+            row,
+            mail,
+            parts,
+            runs,
+            answers: said,
+            original,
+            reply_wait,
+            answered_by,
+            answer_to,
+            tags,
+            also_at_release,
+        })
     }
 }

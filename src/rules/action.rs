@@ -8,8 +8,9 @@ use super::Known;
 use super::expressions::check_fill_names;
 use super::read::{Entry, Fault, closed, shorten, table, text, words};
 use super::starts::{self, Starts};
+use crate::domain::duration::Span;
 use crate::domain::expression;
-use crate::domain::verdict::{Severity, Verdict};
+use crate::domain::verdict::{AnswerWait, Severity, Verdict};
 
 /// A verdict whose inputs and reason may still hold `{{ }}`.
 #[derive(Debug, Clone)]
@@ -37,7 +38,8 @@ pub(super) enum OnError {
 }
 
 /// The keys that say it.
-pub(super) const KEYS: [&str; 8] = ["start", "inputs", "ignore", "quarantine", "severity", "reply", "resume", "reason"];
+pub(super) const KEYS: [&str; 9] =
+    ["start", "inputs", "ignore", "quarantine", "severity", "reply", "wait", "resume", "reason"];
 
 /// Reads the verdict among `keys`; exactly one must be there. `captures` are the names that its texts may use.
 pub(super) fn read(
@@ -48,7 +50,7 @@ pub(super) fn read(
     in_rule: bool,
 ) -> Result<Action, Fault> {
     let find = |name: &str| keys.iter().find(|entry| entry.key == name);
-    let is_verdict = |entry: &&Entry<'_>| !matches!(entry.key, "inputs" | "severity" | "reason");
+    let is_verdict = |entry: &&Entry<'_>| !matches!(entry.key, "inputs" | "severity" | "wait" | "reason");
     let mut verdicts = keys.iter().filter(is_verdict);
     let choices = if in_rule { "start, resume, ignore, quarantine or reply" } else { "start, quarantine or reply" };
     let Some(chosen) = verdicts.next() else {
@@ -58,9 +60,14 @@ pub(super) fn read(
         let what = format!("there are two verdicts, `{}` and `{}`", chosen.key, second.key);
         return Err(Fault::new(second.key_span(), what, "keep one, or make two rules"));
     }
-    for (key, of) in [("inputs", "start"), ("severity", "quarantine")] {
-        if let Some(stray) = find(key).filter(|_| chosen.key != of) {
-            return Err(Fault::new(stray.key_span(), format!("`{key}` goes with `{of}`"), "remove it"));
+    let waits = find("wait").filter(|_| chosen.key == "reply");
+    for (key, of, fits) in [
+        ("inputs", "`start`", chosen.key == "start"),
+        ("wait", "`reply`", waits.is_some()),
+        ("severity", "`quarantine`, or with `wait`", chosen.key == "quarantine" || waits.is_some()),
+    ] {
+        if let Some(stray) = find(key).filter(|_| !fits) {
+            return Err(Fault::new(stray.key_span(), format!("`{key}` goes with {of}"), "remove it"));
         }
     }
     let mut reason = find("reason").map(|entry| read_reason(entry, captures)).transpose()?;
@@ -69,7 +76,12 @@ pub(super) fn read(
             let starts = starts::read(chosen, find("inputs"), captures, known)?;
             return Ok(Action { does: Does::Start(starts), reason });
         }
-        "reply" => Verdict::Reply { template: known_name(chosen, "template", &known.templates)? },
+        "reply" => {
+            let severity = find("severity").map(severity).transpose()?.unwrap_or(Severity::Low);
+            let wait = |entry| Ok(AnswerWait { within: within(entry)?, severity });
+            let template = known_name(chosen, "template", &known.templates)?;
+            Verdict::Reply { template, wait: waits.map(wait).transpose()? }
+        }
         "resume" => {
             if chosen.value.get_ref().as_bool() != Some(true) {
                 return Err(Fault::new(chosen.value.span(), "`resume` is true or not there", "write resume = true"));
@@ -107,6 +119,16 @@ fn known_name(entry: &Entry<'_>, kind: &str, known: &[String]) -> Result<String,
     match known.iter().any(|known| known == name) {
         true => Ok(name.to_owned()),
         false => Err(Fault::unknown(entry.value.span(), kind, name, known.iter().map(String::as_str))),
+    }
+}
+
+/// How long an answer is waited for.
+pub(super) fn within(entry: &Entry<'_>) -> Result<Span, Fault> {
+    let within: Result<Span, String> = text(entry.value)?.parse();
+    match within {
+        Ok(span) if span.secs > 0 => Ok(span),
+        Ok(_) => Err(Fault::new(entry.value.span(), "nobody answers at once", "write \"7d\"")),
+        Err(why) => Err(Fault::new(entry.value.span(), why, "write \"7d\"")),
     }
 }
 

@@ -8,8 +8,9 @@ use serde_json::{Map, Value, json};
 use super::read::shorten;
 use super::{language, lookalike};
 use crate::domain::document::{DocumentRef, EarlierDocument, Repeated};
-use crate::domain::message::{AuthResult, Automatic, Message, Part, PartKind, PartRole};
+use crate::domain::message::{AuthResult, Automatic, Message, Part, PartKind, PartRole, append};
 use crate::domain::person::{Address, Customer, Supplier, User};
+use crate::domain::verdict::Joined;
 
 /// What is known about a message besides itself.
 #[derive(Debug, Clone)]
@@ -24,8 +25,10 @@ pub struct Surroundings<'a> {
     /// Whether this author never wrote before; none when nobody looked.
     pub first_time_sender: Option<bool>,
     pub now: DateTime<Utc>,
-    /// Where the parts of role document were filed.
+    /// Where the parts of role document were filed, those of `joined` after its own.
     pub documents: &'a [DocumentRef],
+    /// The messages that it answers by our reply, screened with it as one.
+    pub joined: Option<&'a Joined>,
 }
 
 /// The facts that conditions, expressions, inputs and reasons work from. `FACTS` documents them.
@@ -71,6 +74,8 @@ pub struct Facts {
     /// The known domain that the author's domain imitates. Meaningless without an author.
     pub lookalike_of: Option<String>,
     pub first_time_sender: Option<bool>,
+    /// Whether it answers a reply of ours, in time, and is screened as one with the message before.
+    pub answers_reply: bool,
     pub automatic: Option<Automatic>,
     /// Worked out when it is first asked for; `language()`.
     pub(super) language: OnceLock<Option<&'static str>>,
@@ -124,6 +129,10 @@ pub const FACTS: &[(&str, &str)] = &[
     ("lookalike_domain", "whether the author's domain imitates a known one; unknown without an author"),
     ("lookalike_of", "the imitated domain, or null; unknown without an author"),
     ("first_time_sender", "whether the author never wrote before; unknown when nobody looked"),
+    (
+        "answers_reply",
+        "whether it answers a reply of ours that waited, in time; attachments and documents are then those of both",
+    ),
     ("automatic", "auto-reply, auto-generated, bulk, or null"),
     ("language", "language of subject and body, `en`; unknown when the text is short or not clear"),
     ("score", "sum of the points of all signals; not in signals themselves"),
@@ -134,6 +143,19 @@ pub const FACTS: &[(&str, &str)] = &[
 
 impl Facts {
     pub fn gather(message: &Message, around: &Surroundings<'_>) -> Self {
+        let Some(joined) = around.joined else { return Self::of(message, around) };
+        let mut both = message.clone();
+        append(&mut both.parts, &joined.parts);
+        let mut facts = Self { answers_reply: true, ..Self::of(&both, around) };
+        facts.first_time_sender = joined.first_time_sender.or(facts.first_time_sender);
+        if !joined.proven {
+            // What somebody unproven sent is not proven by whoever answers.
+            (facts.authenticated, facts.dmarc, facts.spf, facts.dkim) = (None, None, None, vec![]);
+        }
+        facts
+    }
+
+    fn of(message: &Message, around: &Surroundings<'_>) -> Self {
         let author = message.author();
         let trusted = message.authentication.by().is_some();
         let authentication = &message.authentication;
@@ -183,6 +205,7 @@ impl Facts {
             user: user.map(|user| user.name.clone()),
             lookalike_of: imitated.map(str::to_owned),
             first_time_sender: around.first_time_sender,
+            answers_reply: false,
             automatic: message.automatic,
             language: OnceLock::new(),
             of_suppliers: of_suppliers(customer, people()),
@@ -253,6 +276,7 @@ impl Facts {
         if let Some(first) = self.first_time_sender {
             put("first_time_sender", json!(first));
         }
+        put("answers_reply", json!(self.answers_reply));
         put("automatic", json!(self.automatic));
         put("now", json!(self.now.to_rfc3339()));
         facts

@@ -35,6 +35,7 @@ pub(super) struct Sample {
     user: Option<String>,
     lookalike_of: Option<String>,
     first_time_sender: Option<bool>,
+    answers_reply: bool,
     duplicate_of: Option<String>,
     /// Names of attachments that came before.
     came_before: Vec<String>,
@@ -45,7 +46,7 @@ pub(super) struct Sample {
     supplier_domains: Vec<String>,
 }
 
-pub(super) const KEYS: [&str; 24] = [
+pub(super) const KEYS: [&str; 25] = [
     "eml",
     "mailbox",
     "customer",
@@ -64,6 +65,7 @@ pub(super) const KEYS: [&str; 24] = [
     "user",
     "lookalike_of",
     "first_time_sender",
+    "answers_reply",
     "duplicate_of",
     "came_before",
     "automatic",
@@ -100,6 +102,7 @@ impl Sample {
             "user" => self.user = Some(own(words(node))?),
             "lookalike_of" => self.lookalike_of = Some(own(words(node))?),
             "first_time_sender" => self.first_time_sender = Some(boolean(node)?),
+            "answers_reply" => self.answers_reply = boolean(node)?,
             "duplicate_of" => self.duplicate_of = Some(own(words(node))?),
             "came_before" => self.came_before = texts(node)?.iter().map(|(_, text)| (*text).to_owned()).collect(),
             "automatic" => self.automatic = closed(node, "kind of automatic mail", Automatic::ALL)?.pop(),
@@ -153,8 +156,9 @@ impl Sample {
             first_time_sender: self.first_time_sender,
             now: self.now.unwrap_or(DateTime::UNIX_EPOCH),
             documents: &documents,
+            joined: None,
         };
-        let mut facts = Facts::gather(&message, &around);
+        let mut facts = Facts { answers_reply: self.answers_reply, ..Facts::gather(&message, &around) };
         if self.language.is_some() {
             facts.language = std::sync::OnceLock::from(self.language);
         }

@@ -93,6 +93,7 @@ fn gather(message: &Message) -> Facts {
         duplicate_of: None,
         earlier: &[],
         first_time_sender: None,
+        joined: None,
         now: "2026-11-23T09:30:00Z".parse::<DateTime<Utc>>().unwrap(),
         documents: &[],
     };

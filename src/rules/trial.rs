@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use super::action::within;
 use super::also;
 use super::read::{Entry, Fault, boolean, closed, count, integer, text, texts, words};
 use super::sample::{self, Sample};
 use super::{Parse, RuleSet};
 use crate::domain::also::Deed;
+use crate::domain::duration::Span;
 use crate::domain::verdict::{Decision, Severity, Verdict};
 
 /// One `[[test]]` or `[[rule.test]]`.
@@ -30,14 +32,16 @@ struct Expected {
     workflows: Option<BTreeSet<String>>,
     runs: Option<usize>,
     template: Option<String>,
+    /// How long a reply waits for its answer.
+    wait: Option<Span>,
     severity: Option<Severity>,
     score: Option<i64>,
     /// Everything that happens besides, in any order.
     also: Option<Vec<Deed>>,
 }
 
-pub(super) const KEYS: [&str; 10] =
-    ["name", "matches", "rule", "expect", "workflow", "runs", "template", "severity", "score", "also"];
+pub(super) const KEYS: [&str; 11] =
+    ["name", "matches", "rule", "expect", "workflow", "runs", "template", "wait", "severity", "score", "also"];
 pub(super) const VERDICTS: [&str; 5] = ["start", "resume", "ignore", "quarantine", "reply"];
 
 /// Reads a test that stands `at` this `file:line`; `of_rule` is the rule that it stands in.
@@ -78,6 +82,7 @@ pub(super) fn read(
             }
             "runs" => expected.runs = Some(count(node)?),
             "template" => expected.template = Some(own(words(node))?),
+            "wait" => expected.wait = Some(within(key)?),
             "severity" => expected.severity = only(closed(node, "severity", Severity::ALL)?),
             "score" => expected.score = Some(integer(node)?),
             "also" => expected.also = Some(sorted(also::read_expected(key)?)),
@@ -120,12 +125,13 @@ impl Trial {
 
 impl Expected {
     fn says_nothing(&self) -> bool {
-        let Self { rule, verdict, workflows, runs, template, severity, score, also } = self;
+        let Self { rule, verdict, workflows, runs, template, wait, severity, score, also } = self;
         rule.is_none()
             && verdict.is_none()
             && workflows.is_none()
             && runs.is_none()
             && template.is_none()
+            && wait.is_none()
             && severity.is_none()
             && score.is_none()
             && also.is_none()
@@ -134,9 +140,9 @@ impl Expected {
     /// What was expected and did not come, in words.
     fn missed(&self, decision: &Decision) -> Option<String> {
         let rule = decision.explanation.rule.as_deref();
-        let severity = decision.verdict.severity();
+        let (severity, wait) = (decision.verdict.severity(), decision.verdict.wait());
         let template = match &decision.verdict {
-            Verdict::Reply { template: name } => Some(name),
+            Verdict::Reply { template, .. } => Some(template),
             _ => None,
         };
         let started: BTreeSet<String> = decision.verdict.workflows().map(str::to_owned).collect();
@@ -153,6 +159,8 @@ impl Expected {
         };
         let or_runs = |runs: usize| miss(runs != started_runs, format!("expected {runs} runs, got {started_runs}"));
         let or_template = |t: &String| miss(Some(t) != template, format!("expected template `{t}`"));
+        let or_wait = |w: Span| miss(Some(w) != wait.map(|wait| wait.within), format!("expected to wait {w}"));
+        let severity = severity.or(wait.map(|wait| wait.severity));
         let or_severity = |s: Severity| miss(Some(s) != severity, format!("expected severity {s}"));
         let or_score = |s: i64| miss(s != decision.explanation.score, format!("expected score {s}"));
         let or_also = |wanted: &Vec<Deed>| {
@@ -164,6 +172,7 @@ impl Expected {
             .or_else(|| self.workflows.as_ref().and_then(or_workflows))
             .or_else(|| self.runs.and_then(or_runs))
             .or_else(|| self.template.as_ref().and_then(or_template))
+            .or_else(|| self.wait.and_then(or_wait))
             .or_else(|| self.severity.and_then(or_severity))
             .or_else(|| self.score.and_then(or_score))
             .or_else(|| self.also.as_ref().and_then(or_also))

@@ -13,7 +13,7 @@ use crate::domain::message::{PartKind, PartRole};
 use crate::domain::notice::NoticeStatus;
 use crate::domain::run::RunStatus;
 use crate::domain::step::StepStatus;
-use crate::domain::verdict::{Disposition, Severity};
+use crate::domain::verdict::{Disposition, ReplyEnd, Severity};
 use crate::domain::wait::{Channel, Choice, Effect, WaitKind, WaitStatus};
 
 /// A value that a column of either database can hold.
@@ -51,7 +51,7 @@ macro_rules! through {
 }
 
 through!(Uuid, |id, _: &str| Ok(Self(id)) => AnswerId, MessageId, NoticeId, RunId, TokenId, TransactionId, WaitId);
-through!(String, parse_word => Channel, Choice, Disposition, Effect, NoticeStatus, PartKind, PartRole, RunStatus, Severity, StepStatus, WaitKind, WaitStatus);
+through!(String, parse_word => Channel, Choice, Disposition, Effect, NoticeStatus, PartKind, PartRole, ReplyEnd, RunStatus, Severity, StepStatus, WaitKind, WaitStatus);
 
 fn parse_word<T: std::str::FromStr<Err = String>>(text: String, column: &str) -> sqlx::Result<T> {
     text.parse().map_err(|why: String| sqlx::Error::ColumnDecode { index: column.to_owned(), source: why.into() })

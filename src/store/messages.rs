@@ -59,6 +59,8 @@ row! {
         pub purged_at: Option<DateTime<Utc>>,
         /// The folder that a rule has it moved to, once it is flagged.
         pub move_to: Option<String>,
+        /// The message whose reply of ours this one answers, in time or late; see `reply_waits`.
+        pub answer_to: Option<MessageId>,
     }
 }
 
@@ -122,6 +124,7 @@ impl MessageRow {
             earlier_verdict: None,
             purged_at: None,
             move_to: None,
+            answer_to: None,
         }
     }
 }
@@ -193,7 +196,7 @@ pub async fn decide(tx: &mut Tx, decided: &Decided<'_>) -> Result<bool, StoreErr
         "update messages set state = 'decided', customer = $17, documents_of = $18, verdict = $1, reason = $2, explanation = $3, run_id = $4, wait_id = $5,
             duplicate_of = $6, decided_at = $7, raw_sha256 = $8, stable_sha256 = $9, header_message_id = $10,
             from_address = $11, subject = $12, facts = $13, size_bytes = $14, severity = $15, move_to = $19,
-            error = null
+            answer_to = $20, error = null
          where id = $16 and state = 'listed'",
         decided.decision.verdict.name(),
         &decided.decision.reason,
@@ -213,7 +216,8 @@ pub async fn decide(tx: &mut Tx, decided: &Decided<'_>) -> Result<bool, StoreErr
         decided.id.0,
         decided.customer,
         decided.documents_of.map(|id| id.0),
-        decided.decision.explanation.folder()
+        decided.decision.explanation.folder(),
+        decided.decision.explanation.answers.as_ref().map(|answers| answers.message.0)
     )?;
     Ok(changed == 1)
 }

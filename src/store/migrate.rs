@@ -67,6 +67,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/postgres/0010_flow.sql"),
         include_str!("../../migrations/sqlite/0010_flow.sql"),
     ),
+    (
+        11,
+        "reply_waits",
+        include_str!("../../migrations/postgres/0011_reply_waits.sql"),
+        include_str!("../../migrations/sqlite/0011_reply_waits.sql"),
+    ),
 ];
 
 impl Store {

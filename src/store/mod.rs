@@ -16,6 +16,7 @@ pub mod past;
 pub mod people;
 pub mod quarantine;
 pub mod renumbered;
+pub mod reply_waits;
 pub mod reports;
 pub mod retention;
 pub mod run_control;

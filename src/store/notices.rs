@@ -156,6 +156,11 @@ pub async fn unreachable(tx: &mut Tx, wait: WaitId) -> Result<Vec<String>, Store
     Ok(found.into_iter().map(|row| row.address).collect())
 }
 
+pub async fn get(tx: &mut Tx, id: NoticeId) -> Result<NoticeRow, StoreError> {
+    let sql = format!("select {} from notices where id = $1", NoticeRow::COLUMNS);
+    fetch!(maybe NoticeRow, tx, sql, id.0)?.ok_or_else(|| StoreError::not_found("notice", id))
+}
+
 /// The notice with one of these Message-IDs; the first that is ours.
 pub async fn by_message_ids(tx: &mut Tx, ids: &[String]) -> Result<Option<NoticeRow>, StoreError> {
     let sql = format!("select {} from notices where header_message_id = $1", NoticeRow::COLUMNS);

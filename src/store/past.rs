@@ -23,6 +23,7 @@ row! {
         /// The parsed message as JSON text, so that it is read where there is a processor to spare; none when it could not
         /// be parsed.
         pub facts: Option<String>,
+        /// As rules gave it, whatever silence made of a reply.
         pub verdict: Option<String>,
         pub severity: Option<Severity>,
         pub reason: Option<String>,
@@ -36,9 +37,12 @@ row! {
 }
 
 const PAST: &str = "(select m.id, m.customer, m.mailbox, m.transaction_id, m.listed_at, m.received_at, m.decided_at, m.from_address,
-        m.subject, cast(m.facts as text) as facts, m.verdict, m.severity, m.reason,
+        m.subject, cast(m.facts as text) as facts, m.reason,
+        case when w.message_id is null then m.verdict else 'reply' end as verdict,
+        case when w.message_id is null then m.severity end as severity,
         cast(m.explanation as text) as explanation, r.workflow, m.disposed_at, m.disposed_by, m.disposition, m.released_as
-     from messages m left join runs r on r.id = m.run_id where m.state = 'decided') as past";
+     from messages m left join runs r on r.id = m.run_id left join reply_waits w on w.message_id = m.id
+     where m.state = 'decided') as past";
 
 /// A place in the order of listing: the next page begins after it.
 #[derive(Debug, Clone, Copy)]

@@ -48,6 +48,7 @@ mod reload_daemon;
 mod renumbered;
 mod repeats;
 mod replay;
+mod reply_waits;
 mod retention;
 mod review;
 mod rig;

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::domain::also::Deed;
+use crate::domain::duration::Span;
 use crate::domain::verdict::{Decision, Explanation, Severity, Verdict};
 use crate::store::past::PastRow;
 
@@ -16,6 +17,9 @@ pub struct Outcome {
     /// Of a reply; the record does not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
+    /// How long a reply waits for its answer; the record does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait: Option<Span>,
     /// Of a quarantine; none when the record does not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub severity: Option<Severity>,
@@ -29,14 +33,16 @@ pub struct Outcome {
 impl Outcome {
     pub fn of(decision: &Decision) -> Self {
         let template = match &decision.verdict {
-            Verdict::Reply { template: name } => Some(name.clone()),
+            Verdict::Reply { template, .. } => Some(template.clone()),
             _ => None,
         };
         let workflows = sorted(decision.verdict.workflows());
-        let severity = decision.verdict.severity();
+        let wait = decision.verdict.wait();
+        let severity = decision.verdict.severity().or(wait.map(|wait| wait.severity));
+        let wait = wait.map(|wait| wait.within);
         let rule = decision.explanation.rule.clone();
         let also = deeds(&decision.explanation);
-        Self { verdict: decision.verdict.name().to_owned(), workflows, template, severity, also, rule }
+        Self { verdict: decision.verdict.name().to_owned(), workflows, template, wait, severity, also, rule }
     }
 
     pub fn recorded(row: &PastRow, explanation: &Explanation) -> Self {
@@ -48,7 +54,7 @@ impl Outcome {
             taken => sorted(taken.iter().map(|taken| taken.workflow.as_str())),
         };
         let (also, rule) = (deeds(explanation), explanation.rule.clone());
-        Self { verdict, workflows, template: None, severity: row.severity, also, rule }
+        Self { verdict, workflows, template: None, wait: None, severity: row.severity, also, rule }
     }
 
     /// Whether the same becomes of the message. What the record does not tell is no difference.
@@ -59,7 +65,7 @@ impl Outcome {
         self.verdict == other.verdict
             && self.also == other.also
             && (self.workflows.is_empty() || other.workflows.is_empty() || self.workflows == other.workflows)
-            && agree(&self.template, &other.template)
+            && (self.template.is_none() || other.template.is_none() || self.replies() == other.replies())
             && agree(&self.severity, &other.severity)
     }
 
@@ -70,10 +76,16 @@ impl Outcome {
             [one] => one.clone(),
             all => format!("{} ({} runs)", all[0], all.len()),
         });
-        let named: Vec<String> = runs.chain(self.template.clone()).collect();
+        let waits = self.wait.map(|wait| format!(" (waits {wait})")).unwrap_or_default();
+        let template = self.template.as_ref().map(|template| format!("{template}{waits}"));
+        let named: Vec<String> = runs.chain(template).collect();
         let named = if named.is_empty() { String::new() } else { format!(" {}", named.join(", ")) };
         let also: String = self.also.iter().map(|deed| format!(", {deed}")).collect();
         format!("{}{named}{}{also}", self.verdict, severity.unwrap_or_default())
+    }
+
+    fn replies(&self) -> (&Option<String>, Option<Span>) {
+        (&self.template, self.wait)
     }
 
     /// The rule in words.
@@ -101,7 +113,15 @@ mod tests {
 
     fn outcome(verdict: &str, workflows: &[&str], severity: Option<Severity>) -> Outcome {
         let workflows = sorted(workflows.iter().copied());
-        Outcome { verdict: verdict.to_owned(), workflows, template: None, severity, also: vec![], rule: None }
+        Outcome {
+            verdict: verdict.to_owned(),
+            workflows,
+            template: None,
+            wait: None,
+            severity,
+            also: vec![],
+            rule: None,
+        }
     }
 
     #[test]

@@ -50,8 +50,11 @@ impl Mail {
     /// What rules would know of it. `customer` is as the database has it today.
     pub fn facts(&self, row: &PastRow, customer: &Customer, people: People) -> Facts {
         let then = &self.explanation.facts;
-        let paths = filing::part_paths(&row.customer, row.transaction_id, &self.message, None);
-        let documents = filing::documents(&self.message, &paths);
+        let joined = self.explanation.answers.as_ref().and_then(|answers| answers.joined.as_ref());
+        let joins = joined.map(|joined| (joined.transaction, row.id));
+        let paths = filing::part_paths(&row.customer, row.transaction_id, &self.message, joins);
+        let mut documents = filing::documents(&self.message, &paths);
+        documents.extend(joined.iter().flat_map(|joined| joined.documents.iter().cloned()));
         let decided = row.decided_at.unwrap_or(row.listed_at);
         let surroundings = Surroundings {
             mailbox: &row.mailbox,
@@ -61,6 +64,7 @@ impl Mail {
             first_time_sender: known(then, "first_time_sender"),
             now: known::<DateTime<Utc>>(then, "now").unwrap_or(decided),
             documents: &documents,
+            joined,
         };
         let mut facts = Facts::gather(&self.message, &surroundings);
         if let Some(repeated) = known(then, "duplicate_documents") {

@@ -1,5 +1,6 @@
 //! What a condition is, and which there are. A family is one file here and one line in `Registry::standard`.
 
+mod answers;
 mod attachment;
 mod authentication;
 mod automatic;
@@ -115,6 +116,7 @@ impl Registry {
         registry.register(text::KINDS)?;
         registry.register(header::KINDS)?;
         registry.register(attachment::KINDS)?;
+        registry.register(answers::KINDS)?;
         registry.register(duplicate::KINDS)?;
         registry.register(authentication::KINDS)?;
         registry.register(sender::KINDS)?;

@@ -103,7 +103,7 @@ fn key(name: &str) -> Value {
             one_of([json!({"enum": ["quarantine", "next"]}), object(own.as_object().unwrap().clone(), &["quarantine"])])
         }
         "start" => one_or_more(one_of([string(), object(start(), &["workflow"])])),
-        "name" | "ignore" | "quarantine" | "reply" | "reason" => string(),
+        "name" | "ignore" | "quarantine" | "reply" | "wait" | "reason" => string(),
         other => panic!("say what `{other}` takes"),
     }
 }
@@ -131,7 +131,7 @@ fn of_test(name: &str) -> Value {
         "language" => words_of(LANGUAGES),
         "severity" => words_of(Severity::ALL),
         "expect" => json!({"enum": trial::VERDICTS}),
-        "matches" | "first_time_sender" => json!({"type": "boolean"}),
+        "matches" | "first_time_sender" | "answers_reply" => json!({"type": "boolean"}),
         "score" => json!({"type": "integer"}),
         "runs" => json!({"type": "integer", "minimum": 0}),
         "now" => json!({}),
@@ -166,9 +166,8 @@ fn condition(key: &str) -> Option<Value> {
             let bounds = part(&["min", "max"]);
             one_of([json!({"type": "integer"}), object(bounds, &[])])
         }
-        "duplicate" | "authenticated" | "known_supplier" | "known_user" | "lookalike_domain" | "first_time_sender" => {
-            json!({"type": "boolean"})
-        }
+        "duplicate" | "authenticated" | "known_supplier" | "known_user" | "lookalike_domain" | "first_time_sender"
+        | "answers_reply" => json!({"type": "boolean"}),
         "duplicate_documents" => some_of(Repeated::ALL),
         "dmarc" | "spf" | "dkim" => some_of(AuthResult::ALL),
         "automatic" => some_of(Automatic::ALL),

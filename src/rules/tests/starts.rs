@@ -39,6 +39,7 @@ fn screen(start: &str, parts: &[&str], change: impl FnOnce(&mut Vec<Part>)) -> D
         duplicate_of: None,
         earlier: &[],
         first_time_sender: None,
+        joined: None,
         now: DateTime::UNIX_EPOCH,
         documents: &documents,
     };
