@@ -174,7 +174,8 @@ impl App {
             let listening = async {
                 loop {
                     let heard = app.engine.store.listen(&app.engine.owner, || app.engine.work.heard()).await;
-                    let Err(error) = heard else { return };
+                    // There is nobody to hear.
+                    let Err(error) = heard else { break std::future::pending::<()>().await };
                     warn!("word of other processes cannot be heard: {error}; tried again");
                     tokio::time::sleep(MAX_PAUSE).await;
                 }
