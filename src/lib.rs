@@ -19,6 +19,7 @@ pub mod engine;
 
 pub mod delivery;
 pub mod people;
+pub mod publish;
 pub mod reports;
 
 pub mod intake;

@@ -56,6 +56,19 @@ impl Agent for ExtractPdf {
     }
 }
 
+/// `invoice 4711 of Nordwind Papier`, as far as it was read.
+fn told(reading: &Reading) -> String {
+    let what = match reading.kind {
+        Kind::Invoice => "invoice",
+        Kind::Po => "purchase order",
+        Kind::Other => return "neither invoice nor purchase order".to_owned(),
+    };
+    let number = if reading.kind == Kind::Po { &reading.po_number } else { &reading.number };
+    let number = number.as_deref().unwrap_or("without a number");
+    let supplier = reading.supplier.as_deref().unwrap_or("an unknown supplier");
+    format!("{what} {number} of {supplier}")
+}
+
 /// A document and what became of reading it.
 pub struct Looked {
     document: DocumentRef,
@@ -66,7 +79,12 @@ impl ExtractPdf {
     async fn extract(&self, task: &Task) -> Result<Outcome, Outcome> {
         let wants = settings::filled(&task.with, read)?;
         let mut looked = vec![];
+        let count = wants.documents.len();
         for (place, document) in wants.documents.into_iter().enumerate() {
+            task.progress(
+                u8::try_from(place * 100 / count.max(1)).unwrap_or(100),
+                &format!("reading {}", document.name),
+            );
             let found = if document.kind == PartKind::Pdf {
                 let text = self.text(task, &document).await?;
                 if let Ok(text) = &text {
@@ -77,6 +95,10 @@ impl ExtractPdf {
             } else {
                 Err(Failure::low("no_pdf", format!("{} is no PDF", document.name)))
             };
+            match &found {
+                Ok((reading, pages)) => task.log(&format!("{}: {pages} pages, {}", document.name, told(reading))),
+                Err(failure) => task.warn(&failure.details),
+            }
             looked.push(Looked { document, found });
         }
         Ok(Outcome::done(conclude(&looked, wants.want)?))

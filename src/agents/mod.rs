@@ -5,6 +5,7 @@ mod asking;
 mod delay;
 mod extract_pdf;
 mod invoice;
+mod journal;
 mod noop;
 mod notify;
 pub mod pdf;
@@ -25,6 +26,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 pub use asking::resolve;
+pub use journal::{HowFar, Journal, Level, Line, Unwritten};
 pub use registry::{Registry, Settings};
 
 use crate::blob::{Blob, BlobError};
@@ -74,9 +76,27 @@ pub struct Task {
     /// Mail metadata of the message that started the run: `from`, `subject`, `message_id`, `received_at`.
     pub origin: Map<String, Value>,
     pub blob: Arc<Blob>,
+    /// What the agent says while it works: see `log`, `warn` and `progress`.
+    pub journal: Journal,
 }
 
 impl Task {
+    /// Keeps a line for whoever looks at the step: what was done, read or found. No secret, and no text of a mail; bounded,
+    /// and it costs next to nothing.
+    pub fn log(&self, text: &str) {
+        self.journal.say(Level::Info, text);
+    }
+
+    /// As `log`, for what somebody should look at though the step goes on.
+    pub fn warn(&self, text: &str) {
+        self.journal.say(Level::Warn, text);
+    }
+
+    /// Tells how far the attempt is, 0 to 100, and what it does now. Any word counts as a heartbeat (`timeout.heartbeat`).
+    pub fn progress(&self, percent: u8, message: &str) {
+        self.journal.progress(Some(percent), message);
+    }
+
     /// Equal for every repeat of this step in this generation, different for every other step: what "the same posting" means.
     pub fn idempotency_key(&self) -> String {
         format!("{}/{}/{}", self.run_id, self.generation, self.step)

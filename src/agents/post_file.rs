@@ -77,7 +77,10 @@ impl Agent for PostFile {
         let posted = tokio::task::spawn_blocking(move || post(&path, &key, posting, &unique)).await;
         let failure = |why: String| Failure::high("post_failed", format!("cannot post to {}: {why}", wants.file));
         match posted {
-            Ok(Ok(Posted::As(number))) => Outcome::done(json!({"posted": true, "number": number, "file": wants.file})),
+            Ok(Ok(Posted::As(number))) => {
+                task.log(&format!("posted to {} as {number}", wants.file));
+                Outcome::done(json!({"posted": true, "number": number, "file": wants.file}))
+            }
             Ok(Ok(Posted::Before { number, run })) => {
                 let details = format!("the same was posted before, as {number} by {run}; nothing is posted twice");
                 Outcome::Fail(Failure::high("already_posted", details))

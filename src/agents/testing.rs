@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Agent, Outcome, Task};
+use super::{Agent, Journal, Outcome, Task};
 use crate::blob::Blob;
 use crate::domain::calendar::Calendar;
+use crate::domain::clock::SystemClock;
 use crate::domain::ids::{RunId, TransactionId};
 
 /// Monday 2026-03-02 09:00 UTC; olivia (budget-owner) and frank (finance-lead) may be asked; Nordwind sent the mail.
@@ -34,6 +35,7 @@ pub fn task(with: Value) -> Task {
         now: "2026-03-02T09:00:00Z".parse().unwrap(),
         origin: origin.as_object().unwrap().clone(),
         blob: Arc::new(Blob::local(std::env::temp_dir().join("countersign-no-such-store"))),
+        journal: Journal::new(Arc::new(SystemClock)),
     }
 }
 

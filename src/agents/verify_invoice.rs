@@ -90,7 +90,15 @@ impl Agent for VerifyInvoice {
                 let number = invoice.get("number").map(settings::shown).unwrap_or_default();
                 Outcome::Fail(Failure::medium("po_missing", format!("no purchase order for invoice {number}")))
             }
-            Ok(Wants { invoice, po: Some(po), tolerance }) => Outcome::done(verify(&invoice, &po, &tolerance)),
+            Ok(Wants { invoice, po: Some(po), tolerance }) => {
+                let found = verify(&invoice, &po, &tolerance);
+                for check in found.get("checks").and_then(Value::as_array).into_iter().flatten() {
+                    let said = |key: &str| check.get(key).map(settings::shown).unwrap_or_default();
+                    let line = format!("{}: {}", said("label"), said("text"));
+                    if check.get("ok") == Some(&Value::Bool(true)) { task.log(&line) } else { task.warn(&line) }
+                }
+                Outcome::done(found)
+            }
             Err(failure) => Outcome::Fail(failure),
         }
     }

@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use futures_util::FutureExt;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -19,6 +19,7 @@ use crate::config::sections::Role;
 use crate::http::{self, Web};
 use crate::intake;
 use crate::people::{ladder, unanswered};
+use crate::publish::Publisher;
 use crate::reports::audit;
 
 /// What a stop waits for work in hand; then it is dropped, which is as safe as a kill.
@@ -70,6 +71,14 @@ impl App {
         }
         if has(Role::Delivery) {
             self.spawn(&mut loops, &stop, "delivery", |app| async move { Ok(app.delivery.tick().await?) });
+            let publisher = self.publisher().await?;
+            for place in 0..publisher.count() {
+                let publisher = Arc::clone(&publisher);
+                self.spawn(&mut loops, &stop, "publish", move |_| {
+                    let publisher = Arc::clone(&publisher);
+                    async move { Ok(publisher.tick(place).await?) }
+                });
+            }
         }
         self.spread_word(&mut loops, &stop);
         self.watch_files(&mut loops, &stop);
@@ -84,6 +93,7 @@ impl App {
             Some(ended) = loops.join_next() => {
                 stop.cancel();
                 ended.context("a loop panicked")??;
+                bail!("a loop ended by itself");
             }
         }
         stop.cancel();
@@ -111,6 +121,15 @@ impl App {
         let listen = &self.config.web.listen;
         let listener = TcpListener::bind(listen).await;
         listener.map(Some).with_context(|| format!("listen on {listen} (web.listen); is another process there?"))
+    }
+
+    /// Who outside is told events.
+    ///
+    /// # Errors
+    /// When a secret or a file with certificates cannot be read.
+    pub async fn publisher(&self) -> anyhow::Result<Arc<Publisher>> {
+        let publisher = Publisher::build(Arc::clone(&self.engine), &self.config.publish, &self.access.secrets).await;
+        Ok(Arc::new(publisher.context("make the receivers of events")?))
     }
 
     /// What the pages work with.

@@ -9,7 +9,9 @@ use super::agents::Agents;
 use super::audit::Audit;
 use super::control::Control;
 use super::ledger::Ledger;
+use super::logs::Logs;
 use super::mailbox::Mailbox;
+use super::publish::Publish;
 use super::quarantine::Quarantine;
 use super::rules::Rules;
 use super::runs::List;
@@ -209,6 +211,12 @@ pub enum Command {
     },
     #[command(flatten)]
     Control(Control),
+    Logs(Logs),
+    /// See how far the receivers of events have been told
+    Publish {
+        #[command(subcommand)]
+        what: Publish,
+    },
     /// Report what came in and what became of it
     #[command(
         after_help = ENDINGS,
@@ -283,7 +291,7 @@ mod tests {
                 false => vec![command],
             })
             .collect();
-        assert_eq!(commands.len(), 40);
+        assert_eq!(commands.len(), 43);
         for command in commands {
             let help = command.clone().render_long_help().to_string();
             for part in ["Examples:\n  countersign ", "Exit codes: 0 done, 1 failed, 2 wrong use", "--config <FILE>"] {

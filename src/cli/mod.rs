@@ -11,8 +11,10 @@ mod explain;
 mod import;
 mod inject;
 mod ledger;
+pub mod logs;
 mod mailbox;
 mod output;
+mod publish;
 mod quarantine;
 mod report;
 pub mod rules;
@@ -31,8 +33,10 @@ pub use args::{Args, Command, Format};
 pub use audit::Audit;
 pub use control::Control;
 pub use ledger::Ledger;
+pub use logs::Logs;
 pub use mailbox::Mailbox;
 pub use output::{complain, print};
+pub use publish::Publish;
 pub use quarantine::Quarantine;
 pub use rules::Rules;
 pub use runs::List;
@@ -67,6 +71,7 @@ impl Command {
             Self::Workflows { what: Workflows::Unpublish { .. } } => false,
             Self::Workflows { .. } | Self::Agents { .. } => true,
             Self::Quarantine { .. } | Self::Mailbox { .. } | Self::Ledger { .. } | Self::Audit { .. } => false,
+            Self::Logs(_) | Self::Publish { .. } => false,
             Self::Migrate | Self::Import { .. } | Self::Report { .. } | Self::Runs(_) => false,
             Self::Show { .. } | Self::Explain { .. } | Self::Approve { .. } | Self::Reject { .. } => false,
             // By the definition of now, unless it is said otherwise.
@@ -124,6 +129,10 @@ pub async fn perform(command: Command, context: &Context) -> anyhow::Result<Exit
             audit::tail(&context.engine, lines, follow, json, print).await?;
             return Ok(ExitCode::SUCCESS);
         }
+        Command::Logs(wanted) => {
+            logs::show(&context.engine, &wanted, print).await?;
+            return Ok(ExitCode::SUCCESS);
+        }
         other => tell(other, context, output::width()).await?,
     };
     match told.ending {
@@ -156,6 +165,8 @@ pub async fn tell(command: Command, context: &Context, width: Option<u16>) -> an
         Command::Quarantine { what } => quarantine::perform(context, what, width).await,
         Command::Audit { what: Audit::Verify } => audit::verify(engine).await,
         Command::Audit { what: Audit::Tail { .. } } => bail!("`audit tail` says more than one thing"),
+        Command::Logs(_) => bail!("`logs` says more than one thing"),
+        Command::Publish { what } => publish::perform(what, context, width).await,
         Command::Mailbox { what } => mailbox::perform(what, context, width).await,
         Command::Ledger { what } => ledger::perform(what, context).await,
         Command::Rules { what } => rules::perform(what, context, width).await,

@@ -1,6 +1,7 @@
 //! What must hold in a configuration beyond the types of its values. Reads nothing but the configuration.
 
 mod login;
+mod publish;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ pub fn check(located: &Located, config: &Config, mailboxes: &[(String, Mailbox)]
     checks.outgoing(config);
     checks.web(config);
     checks.stores(config);
+    checks.publish(&config.publish);
     checks.at_least_one(config);
 }
 

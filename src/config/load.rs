@@ -31,6 +31,7 @@ const SECTIONS: &[&str] = &[
     "malware",
     "engine",
     "workflows",
+    "publish",
     "aws",
     "log",
 ];
@@ -79,6 +80,7 @@ pub fn load(file: &Path) -> Result<Loaded, Vec<Diagnostic>> {
         malware: section(&located, "malware", &mut told),
         engine: section(&located, "engine", &mut told),
         workflows: section(&located, "workflows", &mut told),
+        publish: section(&located, "publish", &mut told),
         aws: section(&located, "aws", &mut told),
         log: section(&located, "log", &mut told),
     };
@@ -147,6 +149,9 @@ fn resolve(config: &mut Config, directory: &Path) {
     if let Some(Malware { clamd: Clamd::Unix(path), .. }) = &mut config.malware {
         under(path);
     }
+    let otlp = config.publish.otlp.iter_mut().filter_map(|otlp| otlp.ca_file.as_mut());
+    let webhooks = config.publish.webhooks.iter_mut().filter_map(|webhook| webhook.ca_file.as_mut());
+    otlp.chain(webhooks).for_each(under);
     under(&mut config.engine.post_directory);
 }
 

@@ -10,6 +10,7 @@ pub mod oauth;
 pub mod people;
 pub mod publish;
 pub mod quarantine;
+pub mod receivers;
 pub mod recipients;
 pub mod secret;
 pub mod sections;

@@ -8,6 +8,7 @@ pub use super::mailboxes::{After, Imap, Mailbox, Maildir, Source, Tls};
 use super::malware::Malware;
 use super::publish::Workflows;
 use super::quarantine::Quarantine;
+use super::receivers::Publish;
 use super::secret::SecretRef;
 use super::senders::Dns;
 use crate::domain::duration::Span;
@@ -40,6 +41,7 @@ pub struct Config {
     pub engine: Engine,
     #[serde(default)]
     pub workflows: Workflows,
+    pub publish: Publish,
     #[serde(default)]
     pub aws: Aws,
     #[serde(default)]

@@ -7,6 +7,7 @@ pub mod decide;
 mod definitions;
 mod finish;
 mod gate;
+mod journal;
 pub mod launch;
 pub mod notice;
 pub mod override_step;

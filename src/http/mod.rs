@@ -13,6 +13,7 @@ mod page;
 mod run;
 mod runs;
 mod shown;
+mod stream;
 mod workflows;
 
 use std::future::Future;
@@ -29,6 +30,7 @@ use axum::{Router, serve as accept};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
@@ -66,12 +68,15 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let (told, tells) = oneshot::channel();
+    let stop = CancellationToken::new();
+    let streams_end = stop.clone();
     let shutdown = async move {
         shutdown.await;
+        streams_end.cancel();
         // Nobody listens when the server has ended by itself.
         let _ = told.send(());
     };
-    let service = router(web).into_make_service_with_connect_info::<SocketAddr>();
+    let service = router_until(web, stop).into_make_service_with_connect_info::<SocketAddr>();
     let serving = accept(listener, service).with_graceful_shutdown(shutdown);
     let given_up = async {
         if tells.await.is_err() {
@@ -87,6 +92,15 @@ pub async fn serve(
 
 /// Every page. Whether a peer is of this machine is known only with connect info, as `serve` gives it.
 pub fn router(web: Arc<Web>) -> Router {
+    router_until(web, CancellationToken::new())
+}
+
+/// As `router`; streams of events end when `stop` is cancelled.
+fn router_until(web: Arc<Web>, stop: CancellationToken) -> Router {
+    let streams = Router::new()
+        .route("/events", get(stream::all))
+        .route("/runs/{name}/events", get(stream::of_run))
+        .with_state(stream::Streams::new(Arc::clone(&web.engine), stop));
     let inside = Router::new()
         .route("/runs", get(runs::list))
         .route("/runs/{name}", get(run::one))
@@ -96,6 +110,7 @@ pub fn router(web: Arc<Web>) -> Router {
         .route("/workflows/{name}/schema", get(workflows::schema))
         .route("/workflows/{name}/graph", get(workflows::graph))
         .route("/health", get(health::report))
+        .merge(streams)
         .route_layer(middleware::from_fn_with_state(Arc::clone(&web), auth::guard));
     let routes = Router::new()
         .route("/healthz", get(health::alive))

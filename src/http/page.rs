@@ -24,6 +24,8 @@ use crate::store::StoreError;
 
 const STYLE: &str = include_str!("pages/style.css");
 
+const SCRIPT: &str = include_str!("pages/live.js");
+
 const TEMPLATES: [(&str, &str); 10] = [
     ("layout.html", include_str!("pages/layout.html")),
     ("parts.html", include_str!("pages/parts.html")),
@@ -43,13 +45,14 @@ static PAGES: LazyLock<Result<Environment<'static>, Error>> = LazyLock::new(|| {
     pages.set_formatter(write);
     pages.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
     pages.add_global("style", Value::from_safe_string(STYLE.to_owned()));
+    pages.add_global("script", Value::from_safe_string(SCRIPT.to_owned()));
     for (name, source) in TEMPLATES {
         pages.add_template(name, source)?;
     }
     Ok(pages)
 });
 
-/// Scripts are nowhere; the one style is ours, by its hash.
+/// No scripts but on a page that follows its run (`following`); the one style is ours, by its hash.
 static POLICY: LazyLock<String> = LazyLock::new(|| {
     let style = BASE64_STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
     format!(
@@ -98,6 +101,16 @@ impl IntoResponse for PageError {
 /// The policy of every page that brings none.
 pub(super) fn policy() -> HeaderValue {
     HeaderValue::from_str(&POLICY).unwrap_or(HeaderValue::from_static("default-src 'none'"))
+}
+
+/// Lets a page run our one script, by its hash, so that it follows what happens: it fetches from here only.
+pub(super) fn following(mut page: Response) -> Response {
+    let script = BASE64_STANDARD.encode(Sha256::digest(SCRIPT.as_bytes()));
+    let policy = format!("{}; script-src 'sha256-{script}'; connect-src 'self'", *POLICY);
+    if let Ok(policy) = HeaderValue::from_str(&policy) {
+        page.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    page
 }
 
 /// A page from a template.

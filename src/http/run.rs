@@ -19,10 +19,11 @@ use crate::domain::event::Event;
 use crate::domain::run::RunStatus;
 use crate::domain::wait::{Asked, RungAction, WaitKind, WaitStatus};
 use crate::domain::workflow::Workflow;
+use crate::reports::log;
 use crate::store::runs::RunRow;
 use crate::store::steps::StepRow;
 use crate::store::waits::WaitRow;
-use crate::store::{Tx, answers, events, notices, run_control, runs, steps, waits, workflows};
+use crate::store::{Tx, answers, events, logs, notices, run_control, runs, steps, waits, workflows};
 
 /// GET: everything about the run of this name.
 pub(super) async fn one(State(web): State<Arc<Web>>, Path(name): Path<String>) -> Result<Response, PageError> {
@@ -33,13 +34,27 @@ pub(super) async fn one(State(web): State<Arc<Web>>, Path(name): Path<String>) -
     };
     let workflow = workflows::get(&mut tx, &run.workflow_hash).await?;
     let zone = workflow.calendar.zone;
+    // Read first: what happens from here on makes the page show itself anew.
+    let (told_until, _) = events::head(&mut tx).await?;
     let mut names = Names::default();
     let mut pauses = vec![];
     for wait in waits::of_run(&mut tx, run.id).await? {
         pauses.push(pause(&mut tx, &wait, zone, &mut names).await?);
     }
     let (open, ended): (Vec<_>, Vec<_>) = pauses.into_iter().partition(|pause| pause.status == WaitStatus::Open);
-    let shown_steps = all_steps(steps::of_run(&mut tx, run.id, run.generation).await?, &workflow, zone);
+    let mut shown_steps = all_steps(steps::of_run(&mut tx, run.id, run.generation).await?, &workflow, zone);
+    let spoken = logs::of_run(&mut tx, run.id, None).await?;
+    for progress in logs::progress(&mut tx, run.id, run.generation).await? {
+        let at_work = |step: &&mut Step| step.name == progress.step && step.attempt == progress.attempt;
+        if let Some(step) = shown_steps.iter_mut().find(at_work) {
+            step.progress = (step.status == "running").then(|| log::how_far(&progress));
+        }
+    }
+    for step in &mut shown_steps {
+        let of_step = spoken.iter().filter(|line| line.step == step.name && line.generation == run.generation);
+        let lines: Vec<_> = of_step.map(log::line).collect();
+        step.log = (!lines.is_empty()).then(|| lines.join("\n"));
+    }
     let mut told = vec![];
     for notice in notices::of_run(&mut tx, run.id).await? {
         let person = names.call(&mut tx, &run.customer, &notice.person).await?;
@@ -57,6 +72,7 @@ pub(super) async fn one(State(web): State<Arc<Web>>, Path(name): Path<String>) -
     let values = json!({
         "root": "../",
         "here": "run",
+        "told": told_until,
         "open": open,
         "ended": ended,
         "timeline": timeline,
@@ -68,7 +84,7 @@ pub(super) async fn one(State(web): State<Arc<Web>>, Path(name): Path<String>) -
         "steps": shown_steps,
         "notices": told,
     });
-    Ok(page::page(StatusCode::OK, "run.html", values))
+    Ok(page::following(page::page(StatusCode::OK, "run.html", values)))
 }
 
 fn head(run: &RunRow, workflow: &Workflow, parent: Option<String>, zone: Tz) -> Value {
@@ -110,6 +126,10 @@ struct Step {
     retry: Option<Moment>,
     failure: Option<String>,
     output: Option<String>,
+    /// How far it is, while it works.
+    progress: Option<String>,
+    /// What its agent said, in every attempt of this generation.
+    log: Option<String>,
 }
 
 /// The steps in the order of the file; those that have not started too.
@@ -130,6 +150,8 @@ fn all_steps(mut rows: Vec<StepRow>, workflow: &Workflow, zone: Tz) -> Vec<Step>
             retry: row.as_ref().and_then(|row| row.retry_at).map(|at| shown::moment(at, zone)),
             failure: row.as_ref().and_then(|row| row.failure.as_ref().map(|failure| failure.to_string())),
             output: row.as_ref().and_then(|row| row.output.as_ref().map(|output| shown::json(output))),
+            progress: None,
+            log: None,
         });
     }
     shown_steps

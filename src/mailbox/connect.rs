@@ -98,7 +98,7 @@ impl Server {
 }
 
 /// The machine's authorities and those of `ca_file`; aws-lc-rs named, whatever the process's default provider is.
-pub(super) fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
+pub fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(path) = ca_file {

@@ -12,6 +12,8 @@ mod names;
 pub mod oauth;
 mod wire;
 
+pub use connect::client_config;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;

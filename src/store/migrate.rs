@@ -73,6 +73,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/postgres/0011_reply_waits.sql"),
         include_str!("../../migrations/sqlite/0011_reply_waits.sql"),
     ),
+    (
+        12,
+        "live",
+        include_str!("../../migrations/postgres/0012_live.sql"),
+        include_str!("../../migrations/sqlite/0012_live.sql"),
+    ),
 ];
 
 impl Store {

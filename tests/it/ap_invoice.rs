@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use countersign::agents::pdf::PdfReader;
-use countersign::agents::{Outcome, Registry, Settings, Task};
+use countersign::agents::{Journal, Outcome, Registry, Settings, Task};
 use countersign::blob::Blob;
 use countersign::config::workflows::presets::Presets;
 use countersign::config::workflows::{self, Known};
+use countersign::domain::clock::SystemClock;
 use countersign::domain::document::DocumentRef;
 use countersign::domain::duration::Span;
 use countersign::domain::event::sha256_hex;
@@ -72,6 +73,7 @@ impl Walk {
             now: "2026-03-02T09:00:00Z".parse().unwrap(),
             origin: origin.as_object().unwrap().clone(),
             blob: Arc::new(Blob::local(directory.path().join("store"))),
+            journal: Journal::new(Arc::new(SystemClock)),
         };
         let post_directory = directory.path().join("posted");
         let registry = Registry::standard(Settings { pdf, post_directory });

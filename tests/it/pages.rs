@@ -209,7 +209,8 @@ async fn what_strangers_write_is_shown_and_never_run() {
     assert_eq!(world.say(token, &[("choice", "reject"), ("comment", evil)]).await, 303);
     for path in [format!("/l/{token}"), "/runs".into(), "/runs/AP-000001".into()] {
         let page = world.page(&path, 200).await;
-        assert!(!page.contains("<script") && !page.contains("<img"), "{path}: {page}");
+        let scripts = usize::from(path.starts_with("/runs/"));
+        assert!(page.matches("<script").count() == scripts && !page.contains("<img"), "{path}: {page}");
     }
     contains(&world.page("/runs/AP-000001", 200).await, &["&lt;script&gt;alert(1)"]);
 }

@@ -1,7 +1,9 @@
-//! The link page in a real Chromium, at the size of a phone: open, look, approve, see the receipt.
+//! Pages in a real Chromium: the link page at the size of a phone (open, look, approve, see the receipt), and a run's page that
+//! shows by itself what happens.
 
 use countersign::domain::run::RunStatus;
 use countersign::domain::wait::{Effect, WaitStatus};
+use countersign::reports::audit;
 use countersign::store::{answers, runs, waits};
 use serde_json::json;
 
@@ -78,4 +80,22 @@ async fn browser_kills_a_run_and_restarts_it_at_every_width() {
         browser.open(&format!("{}/runs?waiting_for=olivia", world.url)).await;
         fits("runs").await;
     }
+}
+
+#[tokio::test]
+async fn browser_shows_by_itself_what_happens_to_a_run() {
+    let world = World::start().await;
+    let run = world.ask_approval(json!({})).await;
+    let token = &world.tokens(run).await[0];
+    audit::seal(&world.engine).await.expect("seal");
+    let browser = Browser::start(1200, 900).await;
+    browser.open(&format!("{}/runs/AP-000001", world.url)).await;
+    // A page that was loaded anew would have forgotten it.
+    browser.script("window.kept = 1").await;
+    assert_eq!(browser.find(".heading .badge").await.text().await.to_lowercase(), "waiting");
+    assert_eq!(world.say(token, &[("choice", "approve")]).await, 303);
+    audit::seal(&world.engine).await.expect("seal");
+    world.engine.work.notify_waiters();
+    let text = "return document.querySelector('main').textContent.includes('Answered and ended') && window.kept";
+    crate::rig::wait_for("the page to show the answer", async || (browser.script(text).await == 1).then_some(())).await;
 }

@@ -13,7 +13,7 @@ const FLOORS: [&[&str]; 9] = [
     &["store", "blob", "mime", "mailbox", "malware", "rules", "notify", "senders"],
     &["agents", "behaviour"],
     &["engine"],
-    &["people", "delivery", "reports"],
+    &["people", "delivery", "publish", "reports"],
     &["intake"],
     &["http", "cli"],
     &["app"],

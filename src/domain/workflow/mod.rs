@@ -212,4 +212,9 @@ impl Workflow {
         };
         self.may_start.is_empty() || self.may_start.iter().any(is_meant)
     }
+
+    /// The longest silence of a step's agent, if one is written.
+    pub fn heartbeat_of(&self, step: &Step) -> Option<Span> {
+        step.timeout.or(self.defaults.timeout).and_then(|timeout| timeout.heartbeat)
+    }
 }

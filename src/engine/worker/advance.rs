@@ -13,6 +13,7 @@ use crate::domain::ids::RunId;
 use crate::domain::run::{self, RunEvent};
 use crate::domain::step::{self, StepEvent, StepStatus};
 use crate::engine::finish::finish_step;
+use crate::engine::journal::{self, Of};
 use crate::engine::plan::{self, Next, Situation};
 use crate::engine::rows::{about, fail_step, failed, new_step};
 use crate::engine::{Engine, EngineError};
@@ -70,7 +71,7 @@ impl Engine {
         done: &[Done],
     ) -> Result<Then, EngineError> {
         for done in done {
-            self.settle_attempt(tx, written, claimed, &done.step, done.outcome.clone()).await?;
+            self.settle_attempt(tx, written, claimed, done).await?;
         }
         let now = self.clock.now();
         if claimed.run.held || claimed.run.stopping {
@@ -162,15 +163,14 @@ impl Engine {
         tx: &mut Tx,
         written: &mut Written,
         claimed: &mut Claimed,
-        name: &str,
-        outcome: Outcome,
+        done: &Done,
     ) -> Result<(), EngineError> {
-        let now = self.clock.now();
+        let (now, name) = (self.clock.now(), done.step.as_str());
         claimed.in_hand.remove(name);
         let Some(mut step) = claimed.steps.get(name).cloned() else { return Ok(()) };
         let (run, workflow) = (&claimed.run, &claimed.workflow);
         let mut event = Event::new(now, "step.done", &run.customer).run(run.id).step(name);
-        match outcome {
+        match done.outcome.clone() {
             Outcome::Done { output, notices } => {
                 finish_step((run, workflow, &claimed.so_far()), &mut step, (StepEvent::Done, output), now)?;
                 event = match (step.status, &step.failure) {
@@ -223,6 +223,10 @@ impl Engine {
                 event = failed(event, &failure, "step.failed");
                 fail_step(&mut step, failure, now)?;
             }
+        }
+        if let Some(journal) = &done.journal {
+            let of = Of { run: run.id, generation: step.generation, step: name, attempt: step.attempt };
+            journal::write(tx, of, &journal.unwritten()).await?;
         }
         written.event(event.with("attempt", step.attempt));
         written.told |= self.tell_of_step(tx, run, workflow, &step).await?;

@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use self::perform::Attempt;
 use self::round::Move;
 use super::{Engine, EngineError};
-use crate::agents::Outcome;
+use crate::agents::{Journal, Outcome};
 use crate::domain::crash;
 use crate::domain::ids::RunId;
 use crate::domain::workflow::Workflow;
@@ -51,6 +51,8 @@ struct Done {
     run: RunId,
     fence: i64,
     step: String,
+    /// What its agent said; none where it did not begin.
+    journal: Option<Journal>,
     outcome: Outcome,
 }
 

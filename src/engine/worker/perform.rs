@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::{Claimed, Done};
-use crate::agents::{Agent, Outcome, Task};
+use crate::agents::{Agent, Journal, Outcome, Task};
 use crate::domain::crash;
 use crate::domain::duration::Span;
 use crate::domain::expression;
@@ -25,6 +25,7 @@ pub(super) struct Attempt {
     pub fence: i64,
     agent: Arc<dyn Agent>,
     limit: Span,
+    heartbeat: Option<Span>,
 }
 
 impl Claimed {
@@ -79,25 +80,28 @@ impl Engine {
             now,
             origin: run.origin.0.clone(),
             blob: Arc::clone(&self.blob),
+            journal: Journal::new(Arc::clone(&self.clock)),
         };
         let limit = workflow.timeout_of(definition).unwrap_or(DEFAULT_WORK_TIMEOUT);
-        Ok(Attempt { task, fence: run.fence, agent: Arc::clone(agent), limit })
+        let heartbeat = workflow.heartbeat_of(definition);
+        Ok(Attempt { task, fence: run.fence, agent: Arc::clone(agent), limit, heartbeat })
     }
 
     /// Performs one attempt, outside any transaction, until its hard timeout.
     pub(super) async fn perform(&self, attempt: Attempt) -> Done {
-        let Attempt { mut task, fence, agent, limit } = attempt;
-        // It may have stood in line.
+        let Attempt { mut task, fence, agent, limit, heartbeat } = attempt;
+        // It may have stood in line, which was no silence.
         task.now = self.clock.now();
+        task.journal = Journal::new(Arc::clone(&self.clock));
         crash::point("engine.before_perform");
         let outcome = tokio::select! {
             biased;
-            outcome = agent.perform(&task) => outcome,
+            outcome = self.attended(&task, heartbeat, agent.perform(&task)) => outcome,
             () = self.clock.sleep_until(task.now + limit.delta()) => {
                 let details = format!("step {} did not end within {limit}", task.step);
                 Outcome::Retry(Failure::medium("timeout", details))
             }
         };
-        Done { run: task.run_id, fence, step: task.step, outcome }
+        Done { run: task.run_id, fence, step: task.step, journal: Some(task.journal), outcome }
     }
 }

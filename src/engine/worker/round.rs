@@ -116,7 +116,7 @@ impl Engine {
                 Ok(attempt) => round.attempts.push(attempt),
                 Err(outcome) => {
                     let (run, fence) = (claimed.run.id, claimed.run.fence);
-                    round.failed.push(Done { run, fence, step: step.name, outcome });
+                    round.failed.push(Done { run, fence, step: step.name, journal: None, outcome });
                 }
             }
         }
