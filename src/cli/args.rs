@@ -291,7 +291,7 @@ mod tests {
                 false => vec![command],
             })
             .collect();
-        assert_eq!(commands.len(), 43);
+        assert_eq!(commands.len(), 47);
         for command in commands {
             let help = command.clone().render_long_help().to_string();
             for part in ["Examples:\n  countersign ", "Exit codes: 0 done, 1 failed, 2 wrong use", "--config <FILE>"] {

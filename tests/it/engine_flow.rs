@@ -15,9 +15,15 @@ use serde_json::{Map, Value, json};
 use crate::app::{AP, NORDWIND, TestApp};
 use crate::engine_features::{failure, workflow};
 
+/// A published version never changes again: what is another definition gets another version.
+pub fn of_its_own_version(mut workflow: Workflow) -> Workflow {
+    workflow.version = u32::from_str_radix(&workflow.hash()[..6], 16).expect("a hash");
+    workflow
+}
+
 /// Launches what the engine takes, whatever checks of files say.
 pub async fn launch_on(engine: &Engine, definition: &str, inputs: Value) -> Result<Launched, EngineError> {
-    let workflow: Workflow = toml::from_str(definition).expect("a workflow");
+    let workflow = of_its_own_version(toml::from_str(definition).expect("a workflow"));
     let origin = json!({"from": NORDWIND, "subject": "test", "mailbox": "ap", "address": AP});
     let launch = Launch {
         documents: &[],

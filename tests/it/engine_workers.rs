@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 
 use crate::app::TestApp;
 use crate::engine_features::{failure, workflow};
+use crate::engine_flow::of_its_own_version;
 use crate::rig;
 
 /// An agent that ends when it is told to, and says when it has begun.
@@ -296,7 +297,7 @@ async fn a_run_whose_part_cannot_be_written_takes_no_other_down() {
             by: "test",
         };
         let mut tx = engine.store.begin().await.unwrap();
-        let workflow = serde_json::from_value(definition).unwrap();
+        let workflow = of_its_own_version(serde_json::from_value(definition).unwrap());
         ids.push(engine.launch(&mut tx, launch(&workflow)).await.unwrap().id);
         tx.commit().await.unwrap();
     }

@@ -65,6 +65,7 @@ mod store_flow;
 mod store_holds;
 mod store_ledger;
 mod store_runs;
+mod store_workflows;
 mod story;
 mod suggest;
 mod tidy;

@@ -69,12 +69,14 @@ async fn browser_kills_a_run_and_restarts_it_at_every_width() {
         assert_eq!(browser.find("h1").await.text().await, "Kill AP-000001?");
         fits("kill").await;
         browser.find("form button").await.click().await;
-        assert_eq!(browser.find(".badge").await.text().await, "killed");
+        // The page renews itself, so what is found may be gone when it is asked.
+        let badge = async || browser.script("return document.querySelector('.badge').textContent").await;
+        assert_eq!(badge().await, "killed");
         fits("killed").await;
         browser.find("nav.actions a[href$=restart]").await.click().await;
         fits("restart").await;
         browser.find("form button").await.click().await;
-        assert_eq!(browser.find(".badge").await.text().await, "queued");
+        assert_eq!(badge().await, "queued");
         let row = runs::get(&mut world.engine.store.read().await.expect("read"), run).await.expect("a run");
         assert_eq!((row.generation, row.status), (2, RunStatus::Queued));
         browser.open(&format!("{}/runs?waiting_for=olivia", world.url)).await;

@@ -338,8 +338,8 @@ fn base_shows_every_key_and_no_other() {
         .filter(|key| !["source", "transport", "oauth", "webhooks", "otlp"].contains(&key.as_str()))
         .collect();
     let mut expected = fields;
-    // A section, and a key of another.
-    expected.extend(["kind".into(), "workflows".into()]);
+    // Sections, and keys of others.
+    expected.extend(["kind".into(), "workflows".into(), "publish".into()]);
     assert_eq!(shown, expected);
     for section in SECTIONS {
         assert!(BASE.contains(&format!("[{section}]")), "{section}");

@@ -149,7 +149,13 @@ impl Engine {
         for run in round.left {
             hand.break_off(run);
         }
-        hand.runs.extend(round.stay.into_iter().map(|claimed| (claimed.run.id, claimed)));
+        for claimed in round.stay {
+            let run = claimed.run.id;
+            if hand.runs.insert(run, claimed).is_some() {
+                // Taken anew while it was in hand: what is performed under the old fence is worth nothing.
+                hand.break_off(run);
+            }
+        }
         hand.done.extend(round.failed);
         hand.next.extend(round.attempts);
         Ok(round.claimed)

@@ -88,8 +88,9 @@ impl Engine {
         let now = self.clock.now();
         let mut tx = self.store.begin().await?;
         let (mut round, mut written) = (Round::default(), Written::default());
-        let ours = self.lock(&mut tx, moves, &mut round).await?;
+        // Claimed first: a run in hand whose lease ran out is taken anew, and its outcomes are found to be too late.
         let fresh = if room > 0 { self.claim(&mut tx, room, &mut round).await? } else { vec![] };
+        let ours = self.lock(&mut tx, moves, &mut round).await?;
         if ours.is_empty() && round.claimed == 0 {
             return Ok(round);
         }

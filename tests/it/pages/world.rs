@@ -13,7 +13,6 @@ use countersign::domain::ids::{RunId, TransactionId};
 use countersign::domain::person::Customer;
 use countersign::domain::token::{Binding, TokenKey};
 use countersign::domain::wait::WaitStatus;
-use countersign::domain::workflow::Workflow;
 use countersign::engine::launch::Launch;
 use countersign::engine::{Definitions, Engine, Work};
 use countersign::http::{Web, serve};
@@ -21,6 +20,8 @@ use countersign::store::{self, Store, answers, events, notices, tokens, waits};
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+
+use crate::engine_flow::of_its_own_version;
 
 /// A PDF as browsers show it: one blank page.
 pub const PDF: &[u8] =
@@ -93,7 +94,7 @@ impl World {
             "step": [{"name": "ask", "title": "Approval by the budget owner", "agent": agent, "with": with},
                 {"name": "done", "agent": "noop", "needs": ["ask"]}],
         });
-        let workflow: Workflow = serde_json::from_value(workflow).expect("a workflow");
+        let workflow = of_its_own_version(serde_json::from_value(workflow).expect("a workflow"));
         assert_eq!(workflow.problems(), []);
         let origin = json!({"from": "billing@nordwind.example", "subject": "Invoice <4711>", "mailbox": "ap-eu",
             "address": "ap@acme.example", "message_id": "first@nordwind.example"});
