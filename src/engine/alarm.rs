@@ -1,8 +1,11 @@
 //! Soft timeouts and soft deadlines: people are told once that something is not done yet, in business time.
 
+use chrono::{DateTime, Utc};
+
 use super::timers::stands_alone;
 use super::{Engine, EngineError};
 use crate::domain::event::Event;
+use crate::domain::ids::RunId;
 use crate::domain::workflow::Workflow;
 use crate::store::alarms::{self, Alarm};
 use crate::store::runs::RunRow;
@@ -28,6 +31,22 @@ impl Engine {
         }
         let at = workflow.calendar.next_open(row.started_at + soft.delta());
         let alarm = Alarm { run_id: run.id, generation: row.generation, step: row.name.clone(), at };
+        Ok(alarms::set(tx, &alarm).await?)
+    }
+
+    /// Tells of a run that is not done by its soft deadline, which counts from `start`, in this generation.
+    pub(super) async fn set_run_alarm(
+        &self,
+        tx: &mut Tx,
+        id: RunId,
+        generation: i32,
+        workflow: &Workflow,
+        start: DateTime<Utc>,
+    ) -> Result<(), EngineError> {
+        let Some(soft) = workflow.deadline.and_then(|deadline| deadline.soft) else { return Ok(()) };
+        let at = workflow.calendar.next_open(start + soft.delta());
+        let alarm = Alarm { run_id: id, generation, step: String::new(), at };
+        alarms::take(tx, &alarm).await?;
         Ok(alarms::set(tx, &alarm).await?)
     }
 
@@ -58,12 +77,12 @@ impl Engine {
             Err(error) if error.is_transient() => return Err(error.into()),
             Err(_) => None,
         };
-        if let Some(workflow) = workflow {
+        if let Some(workflow) = workflow.filter(|_| run.generation == alarm.generation) {
             let event = Event::new(now, "run.late", &run.customer).run(run.id);
             if alarm.step.is_empty() {
                 events::append(&mut tx, &event).await?;
                 self.tell_of_late_run(&mut tx, &run, &workflow).await?;
-            } else if run.generation == alarm.generation {
+            } else {
                 let rows = steps::of_run(&mut tx, run.id, run.generation).await?;
                 let is_open = rows.iter().any(|row| row.name == alarm.step && !row.status.is_final());
                 if let Some(step) = workflow.step(&alarm.step).filter(|_| is_open) {

@@ -5,7 +5,7 @@ use super::{Engine, EngineError};
 use crate::store::gates::{self, Gate};
 use crate::store::workflows;
 
-/// Gates looked at in one tick.
+/// Gates looked at in one go.
 const BATCH: i64 = 100;
 
 impl Engine {
@@ -13,12 +13,18 @@ impl Engine {
     ///
     /// A run that ends tells nobody: places are counted, so that a crash at any point loses none.
     pub(super) async fn open_gates(&self) -> Result<usize, EngineError> {
-        let mut tx = self.store.read().await?;
-        let waited_at = gates::waited_at(&mut tx, BATCH).await?;
-        let mut done = 0;
-        drop(tx);
-        for gate in waited_at {
-            done += self.open_gate(&gate).await?;
+        let (mut done, mut last): (usize, Option<Gate>) = (0, None);
+        loop {
+            let mut tx = self.store.read().await?;
+            let waited_at = gates::waited_at(&mut tx, last.as_ref(), BATCH, self.clock.now()).await?;
+            drop(tx);
+            for gate in &waited_at {
+                done += self.open_gate(gate).await?;
+            }
+            last = waited_at.into_iter().last();
+            if last.is_none() {
+                break;
+            }
         }
         if done > 0 {
             self.work.notify_waiters();
@@ -28,7 +34,7 @@ impl Engine {
 
     async fn open_gate(&self, gate: &Gate) -> Result<usize, EngineError> {
         let mut tx = self.store.begin().await?;
-        let Some(next) = gates::lock(&mut tx, gate).await? else { return Ok(0) };
+        let Some(next) = gates::lock(&mut tx, gate, self.clock.now()).await? else { return Ok(0) };
         let width = match workflows::get(&mut tx, &next.workflow_hash).await {
             Ok(workflow) => workflow.concurrency.map_or(i64::MAX, |concurrency| i64::from(concurrency.width.max(1))),
             Err(error) if error.is_transient() => return Err(error.into()),

@@ -7,7 +7,6 @@ use crate::domain::event::Event;
 use crate::domain::expression;
 use crate::domain::ids::{MessageId, RunId, TransactionId};
 use crate::domain::workflow::Workflow;
-use crate::store::alarms::{self, Alarm};
 use crate::store::runs::{NewRun, RunRow};
 use crate::store::workflows::Published;
 use crate::store::{Tx, events, runs, workflows};
@@ -111,10 +110,7 @@ impl Engine {
             at: now,
         };
         runs::insert(tx, &new).await?;
-        if let Some(soft) = workflow.deadline.and_then(|deadline| deadline.soft) {
-            let at = workflow.calendar.next_open(now + soft.delta());
-            alarms::set(tx, &Alarm { run_id: id, generation: 1, step: String::new(), at }).await?;
-        }
+        self.set_run_alarm(tx, id, 1, workflow, now).await?;
         let mut event = Event::new(now, "run.launched", launch.customer)
             .by(launch.by)
             .run(id)

@@ -70,6 +70,11 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// Whether what was to be committed may be committed.
+    pub fn is_unsure(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_unsure())
+    }
+
     /// Whether the same call may succeed later.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Store(error) if error.is_transient())

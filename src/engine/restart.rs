@@ -71,6 +71,7 @@ impl Engine {
         self.void_waits(tx, run).await?;
         let deadline_at = workflow.deadline_after(now);
         run_control::next_generation(tx, run, state, deadline_at, now).await?;
+        self.set_run_alarm(tx, run.id, generation, workflow, now).await?;
         let mut kept = BTreeSet::new();
         // Instances stay or go with their step.
         let stays = |row: &StepRow| workflow.step(&row.name).is_some_and(|step| !again.contains(&step.name));

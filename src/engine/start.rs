@@ -81,6 +81,7 @@ impl Engine {
             )));
         }
         run_control::put_off(tx, run.id, at, workflow.deadline_after(at)).await?;
+        self.set_run_alarm(tx, run.id, 1, workflow, at).await?;
         let event = Event::new(now, "run.put_off", customer).by(by).run(run.id).with("until", at.to_rfc3339());
         Ok(events::append(tx, &event).await?)
     }

@@ -71,10 +71,10 @@ pub async fn claim(
     Ok(claimed)
 }
 
-/// Reads runs and keeps everybody else from changing them until the commit. Of many, those that somebody else has locked are
-/// left out, so that nobody waits for a lock while holding others; a single one is waited for.
-pub async fn lock(tx: &mut Tx, ids: &[RunId]) -> Result<Vec<Locked>, StoreError> {
-    let lock = if ids.len() > 1 { tx.skip_locked() } else { tx.for_update() };
+/// Reads runs and keeps everybody else from changing them until the commit. What somebody else has locked is waited for by
+/// whoever holds no lock yet and wants a single one (`waits`); otherwise it is left out, so that nobody waits while holding others.
+pub async fn lock(tx: &mut Tx, ids: &[RunId], waits: bool) -> Result<Vec<Locked>, StoreError> {
+    let lock = if waits { tx.for_update() } else { tx.skip_locked() };
     let select = format!("select {} from runs where id", Locked::COLUMNS);
     fetch_among!(Locked, tx, select, ids.iter().map(|id| id.0), format!("order by id{lock}"))
 }

@@ -45,6 +45,17 @@ impl StoreError {
         matches!(self, Self::NotFound { .. })
     }
 
+    /// Whether nobody knows if the transaction was committed: the line broke, or the server goes away.
+    pub fn is_unsure(&self) -> bool {
+        match self {
+            Self::Sql(sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_)) => true,
+            Self::Sql(sqlx::Error::Database(error)) => {
+                error.code().is_some_and(|code| code.len() == 5 && matches!(code.get(..2), Some("08" | "57")))
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the same call may succeed later: the server is away, busy, or chose another transaction.
     pub fn is_transient(&self) -> bool {
         match self {

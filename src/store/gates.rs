@@ -16,26 +16,36 @@ row! {
     }
 }
 
-/// Gates that queued runs wait at.
-pub async fn waited_at(tx: &mut Tx, most: i64) -> Result<Vec<Gate>, StoreError> {
+/// Gates that queued runs wait at now, in the order of their names, after `after`.
+pub async fn waited_at(
+    tx: &mut Tx,
+    after: Option<&Gate>,
+    most: i64,
+    now: DateTime<Utc>,
+) -> Result<Vec<Gate>, StoreError> {
     let sql = format!(
         "select distinct {} from runs
-         where concurrency_key is not null and finished_at is null and gated and status = 'queued' limit $1",
+         where concurrency_key is not null and finished_at is null and gated and status = 'queued'
+            and (not_before is null or not_before <= $1) and (customer, workflow, concurrency_key) > ($2, $3, $4)
+         order by customer, workflow, concurrency_key limit $5",
         Gate::COLUMNS
     );
-    fetch!(all Gate, tx, sql, most)
+    let (customer, workflow, key) = after.map_or(("", "", ""), |after| {
+        (after.customer.as_str(), after.workflow.as_str(), after.concurrency_key.as_str())
+    });
+    fetch!(all Gate, tx, sql, now, customer, workflow, key, most)
 }
 
 /// Keeps everybody else from this gate until the commit, and gives the run that is next there.
-pub async fn lock(tx: &mut Tx, gate: &Gate) -> Result<Option<RunRow>, StoreError> {
+pub async fn lock(tx: &mut Tx, gate: &Gate, now: DateTime<Utc>) -> Result<Option<RunRow>, StoreError> {
     tx.alone_with(&format!("gate {} {} {}", gate.customer, gate.workflow, gate.concurrency_key)).await?;
     let sql = format!(
         "select {} from runs where workflow = $1 and concurrency_key = $2 and customer = $3 and finished_at is null
-            and gated and status = 'queued'
+            and gated and status = 'queued' and (not_before is null or not_before <= $4)
          order by created_at, id limit 1",
         RunRow::COLUMNS
     );
-    fetch!(maybe RunRow, tx, sql, &gate.workflow, &gate.concurrency_key, &gate.customer)
+    fetch!(maybe RunRow, tx, sql, &gate.workflow, &gate.concurrency_key, &gate.customer, now)
 }
 
 /// How many runs have a place: all that went through the gate and have not ended.
@@ -51,7 +61,7 @@ pub async fn open(tx: &mut Tx, gate: &Gate, most: i64, now: DateTime<Utc>) -> Re
         tx,
         "update runs set gated = $1, updated_at = $2 where id in (
             select id from runs where workflow = $3 and concurrency_key = $4 and customer = $5 and finished_at is null
-                and gated and status = 'queued'
+                and gated and status = 'queued' and (not_before is null or not_before <= $2)
             order by created_at, id limit $6)",
         false,
         now,

@@ -77,6 +77,26 @@ pub async fn put(tx: &mut Tx, step: &StepRow) -> Result<(), StoreError> {
     Ok(())
 }
 
+impl StepRow {
+    /// Makes the output what the database keeps of it.
+    pub fn drop_nul(&mut self) {
+        if let Some(output) = &mut self.output
+            && has_nul(&output.0)
+        {
+            output.0 = without_nul(&output.0);
+        }
+    }
+}
+
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(map) => map.iter().any(|(key, item)| key.contains('\0') || has_nul(item)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
 /// PostgreSQL's `jsonb` takes no NUL, and documents may hold one; it means nothing in text.
 fn without_nul(value: &Value) -> Value {
     match value {

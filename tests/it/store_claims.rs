@@ -49,7 +49,7 @@ async fn many_runs_are_claimed_and_left_together() {
             let mut read = steps::of_runs(&mut tx, &of).await.unwrap();
             read.sort_by_key(|row| of.iter().position(|id| *id == row.run_id));
             assert_eq!(format!("{read:?}"), format!("{rows:?}"));
-            let locked = claims::lock(&mut tx, &of).await.unwrap();
+            let locked = claims::lock(&mut tx, &of, of.len() == 1).await.unwrap();
             assert!(locked.len() == expected && locked.iter().all(|run| run.status == RunStatus::Running));
             let (waiting, completed) = (RunStatus::Waiting, RunStatus::Completed);
             let left = |(place, id): (usize, &RunId)| claims::Left {

@@ -52,10 +52,10 @@ async fn gated_runs_are_let_through_in_order_and_have_a_place_until_they_end() {
         let second = run(&mut tx, "W-2", 2, None, Some("k")).await;
         run(&mut tx, "W-3", 0, None, Some("other")).await;
         assert!(claims::claim(&mut tx, "me", at(9), at(99), 1).await.unwrap().is_empty(), "nobody takes what is gated");
-        let waited_at = gates::waited_at(&mut tx, 10).await.unwrap();
+        let waited_at = gates::waited_at(&mut tx, None, 10, at(9)).await.unwrap();
         assert_eq!(waited_at.len(), 2);
         let gate = waited_at.into_iter().find(|gate| gate.concurrency_key == "k").unwrap();
-        assert_eq!(gates::lock(&mut tx, &gate).await.unwrap().unwrap().id, first);
+        assert_eq!(gates::lock(&mut tx, &gate, at(9)).await.unwrap().unwrap().id, first);
         assert_eq!(gates::inside(&mut tx, &gate).await.unwrap(), 0);
         assert_eq!(gates::open(&mut tx, &gate, 1, at(9)).await.unwrap(), 1);
         assert_eq!(gates::inside(&mut tx, &gate).await.unwrap(), 1);

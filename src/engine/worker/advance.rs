@@ -44,7 +44,9 @@ pub(super) enum Then {
 }
 
 impl Written {
-    pub(super) fn step(&mut self, claimed: &mut Claimed, row: StepRow) {
+    pub(super) fn step(&mut self, claimed: &mut Claimed, mut row: StepRow) {
+        // What is in hand is what stands in the database.
+        row.drop_nul();
         claimed.steps.insert(row.name.clone(), row.clone());
         self.steps.insert((row.run_id, row.name.clone()), row);
     }
@@ -167,7 +169,9 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let (now, name) = (self.clock.now(), done.step.as_str());
         claimed.in_hand.remove(name);
-        let Some(mut step) = claimed.steps.get(name).cloned() else { return Ok(()) };
+        // Another attempt, or an answer, may have been heard of meanwhile.
+        let is_open = |step: &&StepRow| step.status == StepStatus::Running && step.attempt == done.attempt;
+        let Some(mut step) = claimed.steps.get(name).filter(is_open).cloned() else { return Ok(()) };
         let (run, workflow) = (&claimed.run, &claimed.workflow);
         let mut event = Event::new(now, "step.done", &run.customer).run(run.id).step(name);
         match done.outcome.clone() {
@@ -191,6 +195,11 @@ impl Engine {
                 }
                 event.kind = "step.waiting".into();
                 written.told = true;
+            }
+            // A run that is being ended starts nothing any more.
+            Outcome::Launch { .. } if run.stopping => {
+                step.status = step::next_status(Some(step.status), StepEvent::Wait)?;
+                event.kind = "step.waiting".into();
             }
             Outcome::Launch { workflow: name, inputs } => {
                 match self.launch_below(tx, run, &step, workflow, (&name, inputs)).await? {

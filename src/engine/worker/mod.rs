@@ -51,6 +51,7 @@ struct Done {
     run: RunId,
     fence: i64,
     step: String,
+    attempt: i32,
     /// What its agent said; none where it did not begin.
     journal: Option<Journal>,
     outcome: Outcome,
@@ -100,6 +101,11 @@ impl Engine {
                 continue;
             }
             hand.start_next(self);
+            // Also while there is always something to write.
+            if self.clock.now() >= renew_at {
+                renew_at = self.clock.now() + self.lease / 3;
+                self.renew(&mut hand).await;
+            }
             if !hand.done.is_empty() || hand.collect(self) {
                 continue;
             }
@@ -110,10 +116,7 @@ impl Engine {
                     hand.ended(done.ok());
                     hand.collect(self);
                 }
-                () = self.clock.sleep_until(renew_at) => {
-                    renew_at = self.clock.now() + self.lease / 3;
-                    self.renew(&mut hand).await;
-                }
+                () = self.clock.sleep_until(renew_at) => {}
                 () = poked, if roomy => look_for_more = true,
                 () = self.clock.sleep_until(self.clock.now() + LOOK), if roomy => look_for_more = true,
             }
@@ -162,14 +165,23 @@ impl Engine {
     }
 
     /// Prolongs the leases of what is in hand; runs that somebody else has meanwhile are dropped.
-    async fn renew(&self, hand: &mut Hand<'_>) {
+    async fn renew<'a>(&'a self, hand: &mut Hand<'a>) {
         let ids: Vec<_> = hand.runs.keys().copied().collect();
         let renewed = async {
             let mut tx = self.store.begin().await?;
             let ours = claims::renew(&mut tx, &ids, &self.owner, self.clock.now() + self.lease).await?;
             tx.commit().await.map(|()| ours)
         };
-        match renewed.await {
+        tokio::pin!(renewed);
+        // An attempt may hold the lock that this waits for.
+        let renewed = loop {
+            tokio::select! {
+                biased;
+                renewed = &mut renewed => break renewed,
+                Some(done) = hand.performing.next() => hand.ended(done.ok()),
+            }
+        };
+        match renewed {
             Ok(ours) => {
                 let is_ours = |claimed: &Claimed| ours.contains(&(claimed.run.id, claimed.run.fence));
                 let lost: Vec<_> = hand.runs.values().filter(|claimed| !is_ours(claimed)).collect();

@@ -1,9 +1,11 @@
 //! Between two commits: an attempt's task, and the agent that performs it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
 use serde_json::Value;
 
 use super::{Claimed, Done};
@@ -96,12 +98,22 @@ impl Engine {
         crash::point("engine.before_perform");
         let outcome = tokio::select! {
             biased;
-            outcome = self.attended(&task, heartbeat, agent.perform(&task)) => outcome,
+            outcome = self.attended(&task, heartbeat, guarded(&*agent, &task)) => outcome,
             () = self.clock.sleep_until(task.now + limit.delta()) => {
                 let details = format!("step {} did not end within {limit}", task.step);
                 Outcome::Retry(Failure::medium("timeout", details))
             }
         };
-        Done { run: task.run_id, fence, step: task.step, journal: Some(task.journal), outcome }
+        let (run, attempt) = (task.run_id, task.attempt);
+        Done { run, fence, step: task.step, attempt, journal: Some(task.journal), outcome }
     }
+}
+
+/// An agent that panics ends its attempt, and nothing else in the same hand.
+async fn guarded(agent: &dyn Agent, task: &Task) -> Outcome {
+    let panicked = |_| {
+        let details = format!("agent {} panicked at step {}; please report it", agent.name(), task.step);
+        Outcome::Retry(Failure::high("agent_panicked", details))
+    };
+    AssertUnwindSafe(agent.perform(task)).catch_unwind().await.unwrap_or_else(panicked)
 }

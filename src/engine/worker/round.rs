@@ -62,6 +62,8 @@ impl Engine {
                 let locked = std::mem::take(&mut round.locked);
                 (round, locked)
             }
+            // It may stand in the database; written again, it would stand there twice. Whoever claims the runs next finds out.
+            Err(trouble) if trouble.is_unsure() => return Err(trouble),
             Err(trouble) => {
                 warn!("{} runs cannot be written together: {trouble}; tried one by one", moves.len());
                 let claimed = if room > 0 { self.claim_only(room).await? } else { vec![] };
@@ -90,7 +92,8 @@ impl Engine {
         let (mut round, mut written) = (Round::default(), Written::default());
         // Claimed first: a run in hand whose lease ran out is taken anew, and its outcomes are found to be too late.
         let fresh = if room > 0 { self.claim(&mut tx, room, &mut round).await? } else { vec![] };
-        let ours = self.lock(&mut tx, moves, &mut round).await?;
+        let waits = room == 0 && moves.len() == 1;
+        let ours = self.lock(&mut tx, moves, waits, &mut round).await?;
         if ours.is_empty() && round.claimed == 0 {
             return Ok(round);
         }
@@ -117,7 +120,8 @@ impl Engine {
                 Ok(attempt) => round.attempts.push(attempt),
                 Err(outcome) => {
                     let (run, fence) = (claimed.run.id, claimed.run.fence);
-                    round.failed.push(Done { run, fence, step: step.name, journal: None, outcome });
+                    let attempt = step.attempt;
+                    round.failed.push(Done { run, fence, step: step.name, attempt, journal: None, outcome });
                 }
             }
         }
@@ -129,13 +133,14 @@ impl Engine {
         &self,
         tx: &mut Tx,
         moves: &'a [Move],
+        waits: bool,
         round: &mut Round,
     ) -> Result<Vec<(Claimed, &'a Move)>, EngineError> {
         if moves.is_empty() {
             return Ok(vec![]);
         }
         let ids: Vec<_> = moves.iter().map(|one| one.claimed.run.id).collect();
-        let locked = claims::lock(tx, &ids).await?;
+        let locked = claims::lock(tx, &ids, waits).await?;
         let locked: HashMap<_, _> = locked.into_iter().map(|row| (row.id, row)).collect();
         let (mut ours, mut changed) = (vec![], vec![]);
         for one in moves {
