@@ -26,6 +26,7 @@ impl Rulebook {
     pub fn new(config: &Config, templates: &Templates) -> Self {
         let known = Known {
             workflows: workflows::names(&config.files.workflows),
+            inputs: workflows::inputs(&config.files.workflows),
             templates: templates.names().map(str::to_owned).collect(),
             mailboxes: config.mailboxes.iter().map(|mailbox| mailbox.name.clone()).collect(),
             addresses: config.mailboxes.iter().map(|mailbox| mailbox.address.clone()).collect(),
