@@ -23,6 +23,7 @@ pub mod publish;
 pub mod reports;
 
 pub mod intake;
+pub mod scenarios;
 
 pub mod cli;
 pub mod http;

@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::Parser;
 use countersign::agents::pdf;
 use countersign::app::{self, App, Checked, Parts, logging, signals};
-use countersign::cli::{self, Args, Command, Ending, Rules, check};
+use countersign::cli::{self, Args, Command, Ending, Rules, Workflows, check, workflows};
 use countersign::config::secret::SecretError;
 use countersign::config::sections::{LogFormat, Role};
 use countersign::demo;
@@ -62,11 +62,32 @@ async fn perform(file: &Path, command: Command) -> anyhow::Result<ExitCode> {
         }
     };
     let is_daemon = matches!(command, Command::Run { what: None, .. });
-    logging::start(checked.config.log.format, if is_daemon { "info" } else { "warn" });
+    let plays = matches!(command, Command::Check { .. } | Command::Workflows { what: Workflows::Test { .. } });
+    // What goes wrong in a scenario is no trouble of this machine.
+    let level = if is_daemon {
+        "info"
+    } else if plays {
+        "error"
+    } else {
+        "warn"
+    };
+    logging::start(checked.config.log.format, level);
     match command {
-        Command::Check => {
+        Command::Check { strict: false } => {
             println!("{}", checked.summary());
             Ok(Ending::Done.into())
+        }
+        Command::Check { strict: true } => {
+            let told = workflows::check_strictly(&checked.config.files.workflows, &checked.behaviour.written).await?;
+            if told.ending != Ending::Done {
+                return cli::say(&told);
+            }
+            println!("{}", checked.summary());
+            cli::say(&told)
+        }
+        Command::Workflows { what: Workflows::Test { files, json } } => {
+            let (directory, written) = (&checked.config.files.workflows, &checked.behaviour.written);
+            cli::say(&workflows::test(directory, written, &files, json).await?)
         }
         Command::Migrate => build(checked).await.map(|_| Ending::Done.into()),
         Command::Run { roles, what: None } => run(checked, if roles.is_empty() { Role::ALL } else { &roles }).await,

@@ -64,6 +64,11 @@ impl Registry {
         self.agents.get(name)
     }
 
+    /// Every agent, sorted by name.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<dyn Agent>> {
+        self.agents.values()
+    }
+
     /// Names and what they do, sorted by name.
     pub fn list(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         self.agents.values().map(|agent| (agent.name(), agent.about()))

@@ -85,10 +85,16 @@ pub enum Command {
     #[command(
         after_help = ENDINGS,
         long_about = "Checks the configuration and every file that it names: each fault with file, line, snippet and mend. The tests \
-            inside the rule files are run as well. No server is touched and nothing is changed.\n\n\
-            Examples:\n  countersign check --config prod.toml\n  countersign check && systemctl restart countersign"
+            inside the rule files are run as well. No server is touched and nothing is changed. \
+            With --strict every scenario of the workflows is played as well, and a workflow that has none does not pass.\n\n\
+            Examples:\n  countersign check --config prod.toml\n  countersign check && systemctl restart countersign\n  countersign \
+            check --strict"
     )]
-    Check,
+    Check {
+        /// Play the scenarios of the workflows too; each workflow must have one
+        #[arg(long)]
+        strict: bool,
+    },
     /// Bring the database to this version's tables
     #[command(
         after_help = ENDINGS,
@@ -140,7 +146,8 @@ pub enum Command {
         what: Rules,
     },
     Runs(List),
-    /// List, show, check, publish, compare and draw workflows
+    /// List, show, check, test, publish, compare, replay and draw workflows
+    #[command(alias = "workflow")]
     Workflows {
         #[command(subcommand)]
         what: Workflows,
@@ -291,7 +298,7 @@ mod tests {
                 false => vec![command],
             })
             .collect();
-        assert_eq!(commands.len(), 47);
+        assert_eq!(commands.len(), 49);
         for command in commands {
             let help = command.clone().render_long_help().to_string();
             for part in ["Examples:\n  countersign ", "Exit codes: 0 done, 1 failed, 2 wrong use", "--config <FILE>"] {

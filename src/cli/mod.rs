@@ -21,7 +21,7 @@ pub mod rules;
 mod runs;
 mod show;
 mod start;
-mod workflows;
+pub mod workflows;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -66,7 +66,7 @@ impl Command {
     /// edit left them in.
     pub fn goes_by_rules(&self) -> bool {
         match self {
-            Self::Demo { .. } | Self::Run { .. } | Self::Check | Self::Inject { .. } => true,
+            Self::Demo { .. } | Self::Run { .. } | Self::Check { .. } | Self::Inject { .. } => true,
             Self::Quarantine { what: Quarantine::Release { .. } } | Self::Rules { .. } => true,
             Self::Workflows { what: Workflows::Unpublish { .. } } => false,
             Self::Workflows { .. } | Self::Agents { .. } => true,
@@ -123,7 +123,11 @@ impl Told {
 /// # Errors
 /// What kept it from being done; print it with `complain`.
 pub async fn perform(command: Command, context: &Context) -> anyhow::Result<ExitCode> {
-    let is_answer = matches!(command, Command::Ledger { .. } | Command::Rules { .. });
+    let is_answer = match &command {
+        Command::Ledger { .. } | Command::Rules { .. } => true,
+        Command::Workflows { what } => what.is_question(),
+        _ => false,
+    };
     let told = match command {
         Command::Audit { what: Audit::Tail { lines, follow, json } } => {
             audit::tail(&context.engine, lines, follow, json, print).await?;
@@ -172,10 +176,22 @@ pub async fn tell(command: Command, context: &Context, width: Option<u16>) -> an
         Command::Rules { what } => rules::perform(what, context, width).await,
         Command::Workflows { what } => workflows::perform(what, context, width).await,
         Command::Agents { what } => agents::perform(what, context, width),
-        Command::Demo { .. } | Command::Run { .. } | Command::Check | Command::Migrate => {
+        Command::Demo { .. } | Command::Run { .. } | Command::Check { .. } | Command::Migrate => {
             bail!("this command builds its own surroundings and cannot be performed in others")
         }
     }
+}
+
+/// Prints what a command says that was asked for an answer, whatever the answer is.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub fn say(told: &Told) -> anyhow::Result<ExitCode> {
+    match told.ending {
+        Ending::Misused => eprint(&told.text),
+        Ending::Done | Ending::Failed => print(&told.text).map(drop)?,
+    }
+    Ok(told.ending.into())
 }
 
 fn eprint(text: &str) {

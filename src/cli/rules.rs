@@ -14,7 +14,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::args::ENDINGS;
 use super::check::diagnostics_text;
-use super::{Context, Ending, Since, Told, eprint, inject, print};
+use super::{Context, Ending, Since, Told, inject, say};
 use crate::behaviour::Rulebook;
 use crate::config::diagnostic::Diagnostic;
 use crate::intake::Preview;
@@ -217,11 +217,7 @@ pub fn run_tests(
     json: bool,
 ) -> anyhow::Result<ExitCode> {
     let told = rulebook.map_or_else(|wrong| misused(&wrong), |rulebook| test(&rulebook, place, json));
-    match told.ending {
-        Ending::Misused => eprint(&told.text),
-        Ending::Done | Ending::Failed => print(&told.text).map(drop)?,
-    }
-    Ok(told.ending.into())
+    say(&told)
 }
 
 fn test(rulebook: &Rulebook, place: Option<&Path>, json: bool) -> Told {

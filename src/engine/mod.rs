@@ -12,6 +12,7 @@ pub mod launch;
 pub mod notice;
 pub mod override_step;
 pub mod plan;
+pub mod replay;
 pub mod rerun;
 pub mod restart;
 mod rows;

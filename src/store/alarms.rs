@@ -36,6 +36,12 @@ pub async fn due(tx: &mut Tx, now: DateTime<Utc>, most: i64) -> Result<Vec<Alarm
     fetch!(all Alarm, tx, sql, now, most)
 }
 
+/// The instant at which the next alarm rings.
+pub async fn next_due(tx: &mut Tx) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let sql = format!("select {} from alarms order by at limit 1", Alarm::COLUMNS);
+    Ok(fetch!(maybe Alarm, tx, sql)?.map(|alarm| alarm.at))
+}
+
 /// Takes an alarm away. False when somebody else did.
 pub async fn take(tx: &mut Tx, alarm: &Alarm) -> Result<bool, StoreError> {
     let sql = "delete from alarms where run_id = $1 and generation = $2 and step = $3";

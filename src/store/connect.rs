@@ -1,5 +1,6 @@
 //! Connections and transactions, over either database.
 
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -109,23 +110,16 @@ impl Store {
         let Some(path) = url.strip_prefix("sqlite:") else {
             return Err(StoreError::Url("starts neither with `sqlite:` nor with `postgres:`".into()));
         };
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(PATIENCE)
-            .disable_statement_logging();
-        // A full disk makes SQLite roll back by itself. sqlx does not notice, its own rollback fails, and the connection
-        // refuses every transaction from then on: such a one is given up.
-        let pool = SqlitePoolOptions::new()
-            .max_connections(connections.max(2))
-            .acquire_timeout(PATIENCE)
-            .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
-            .connect_with(options)
-            .await?;
-        Ok(Self::Lite(pool))
+        let options = lite(Path::new(path)).synchronous(SqliteSynchronous::Full);
+        Ok(Self::Lite(lite_pool(options, connections).await?))
+    }
+
+    /// Opens a SQLite database that nobody keeps: nothing waits for the disk, and a power cut loses it.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or made.
+    pub async fn scratch(file: &Path) -> Result<Self, StoreError> {
+        Ok(Self::Lite(lite_pool(lite(file).synchronous(SqliteSynchronous::Off), 2).await?))
     }
 
     /// Begins a transaction that writes. On SQLite it takes the write lock at once; a later upgrade could fail.
@@ -160,6 +154,27 @@ impl Store {
             Self::Lite(pool) => pool.close().await,
         }
     }
+}
+
+fn lite(file: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(file)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .foreign_keys(true)
+        .busy_timeout(PATIENCE)
+        .disable_statement_logging()
+}
+
+/// A full disk makes SQLite roll back by itself. sqlx does not notice, its own rollback fails, and the connection refuses
+/// every transaction from then on: such a one is given up.
+async fn lite_pool(options: SqliteConnectOptions, connections: u32) -> Result<SqlitePool, sqlx::Error> {
+    SqlitePoolOptions::new()
+        .max_connections(connections.max(2))
+        .acquire_timeout(PATIENCE)
+        .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
+        .connect_with(options)
+        .await
 }
 
 impl Tx {

@@ -14,7 +14,7 @@ const FLOORS: [&[&str]; 9] = [
     &["agents", "behaviour"],
     &["engine"],
     &["people", "delivery", "publish", "reports"],
-    &["intake"],
+    &["intake", "scenarios"],
     &["http", "cli"],
     &["app"],
     &["demo"],

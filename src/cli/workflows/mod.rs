@@ -1,6 +1,10 @@
 //! `countersign workflows`: definitions, as files and as published.
 
+mod replay;
+mod scenarios;
 mod told;
+
+pub use scenarios::{check_strictly, test};
 
 use std::path::PathBuf;
 
@@ -9,7 +13,7 @@ use clap::Subcommand;
 
 use super::args::ENDINGS;
 use super::check::diagnostics_text;
-use super::{Context, Told};
+use super::{Context, Since, Told};
 use crate::domain::event::Event;
 use crate::domain::nearest::nearest;
 use crate::domain::workflow::{Workflow, diff};
@@ -59,6 +63,24 @@ pub enum Workflows {
             Examples:\n  countersign workflows check --config prod.toml"
     )]
     Check,
+    /// Play the scenarios of workflows: what each does while time passes
+    #[command(
+        after_help = ENDINGS,
+        long_about = "Plays scenarios on the real engine under a virtual clock, in milliseconds each, and prints each with what came \
+            of it; of one that fails, what was expected, with file and line, in the timeline of what happened. Scenarios are \
+            files beside the workflows, `scenarios/*.toml`; without a name all of them are played. Nothing is sent, no server \
+            is touched. Fails when a scenario fails.\n\n\
+            Examples:\n  countersign workflows test\n  countersign workflow test workflows/scenarios/silence.toml\n  countersign \
+            workflows test --json | jq '.[] | select(.passed | not).timeline'"
+    )]
+    Test {
+        /// Scenario files; all of the configured directory when missing
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// One JSON array instead of lines
+        #[arg(long)]
+        json: bool,
+    },
     /// Publish a version: it never changes again
     #[command(
         after_help = ENDINGS,
@@ -100,6 +122,29 @@ pub enum Workflows {
         /// The later one; the file of the same version when missing
         new: Option<String>,
     },
+    /// Tell what changed definitions would have made of past runs
+    #[command(
+        after_help = REPLAY_ENDINGS,
+        long_about = "Plans runs that are over again by the files as they are now, with the outputs that their steps gave, and tells \
+            which steps would have been performed, skipped or not reached otherwise, with counts and examples. A step that no \
+            run has performed has no outcome: what depends on it is left out. Nothing is performed and nothing is changed.\n\n\
+            Examples:\n  countersign workflows replay --since 30d\n  countersign workflows replay --since 30d --workflows \
+            new-workflows --json | jq '.[].changes'"
+    )]
+    Replay {
+        /// Runs launched since then: a span such as 30d or 12h, a date (UTC), or an instant (RFC 3339)
+        #[arg(long, value_name = "SINCE")]
+        since: Since,
+        /// Directory of candidate workflow files; the configured one when missing
+        #[arg(long, value_name = "DIR")]
+        workflows: Option<PathBuf>,
+        /// Examples of each kind of change
+        #[arg(long, value_name = "N", default_value_t = 3)]
+        examples: usize,
+        /// One JSON array with everything
+        #[arg(long)]
+        json: bool,
+    },
     /// Draw a definition
     #[command(
         after_help = ENDINGS,
@@ -114,6 +159,16 @@ pub enum Workflows {
         #[arg(long, value_name = "FILE")]
         svg: Option<PathBuf>,
     },
+}
+
+const REPLAY_ENDINGS: &str = "Exit codes: 0 done, 1 failed, 2 wrong use or bad configuration; 0 when no run changes, 1 when one does.\n\
+    What is asked for goes to standard output, everything else to standard error.";
+
+impl Workflows {
+    /// Whether it was asked for an answer, which is one whatever it says.
+    pub(super) fn is_question(&self) -> bool {
+        matches!(self, Self::Test { .. } | Self::Replay { .. })
+    }
 }
 
 /// Performs one of them.
@@ -147,6 +202,12 @@ pub async fn perform(what: Workflows, context: &Context, width: Option<u16>) -> 
                 context.behaviour.written.len(),
                 rows.len()
             )))
+        }
+        Workflows::Test { files, json } => {
+            test(&context.config.files.workflows, &context.behaviour.written, &files, json).await
+        }
+        Workflows::Replay { since, workflows, examples, json } => {
+            replay::replay(context, since, workflows.as_deref(), (examples, json), width).await
         }
         Workflows::Publish { name, as_user } => publish(engine, all.written(&name)?, &as_user).await,
         Workflows::Unpublish { name, as_user } => unpublish(engine, &name, &as_user).await,

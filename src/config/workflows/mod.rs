@@ -118,7 +118,11 @@ pub fn names(directory: &Path) -> Vec<String> {
     tables.filter_map(|table| table.get("name").and_then(toml::Value::as_str).map(str::to_owned)).collect()
 }
 
-fn toml_files(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
+/// Every `*.toml` of a directory, sorted; hidden files are passed over.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn toml_files(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut files = vec![];
     for entry in std::fs::read_dir(directory)? {
         let path = entry?.path();
