@@ -128,7 +128,7 @@ async fn a_candidate_changes_verdicts_as_of_then_and_nothing_follows() {
     let told = replay(&app, Asked { rules: Some(directory), json: false, ..Asked::default() }).await.text;
     for part in [
         "Compared with what was decided then, 2 of 4 verdicts change.\n",
-        "Of these, 2 change by the candidate rules; 0 would change by the rules in force as well",
+        "The candidate rules make the whole difference.",
         "  quarantine (medium) by the default -> quarantine (high) by first-timers\n",
         "\"Offer one\"\n      before  unknown sender\n      after   look at first-timers\n",
     ] {

@@ -52,10 +52,13 @@ fn summary(replay: &Replay, is_candidate: bool) -> String {
     };
     if is_candidate && changed > 0 && replay.against == Against::Recorded {
         let (by_candidate, others) = (replay.by_candidate, replay.changed - replay.by_candidate);
-        told.push_str(&format!(
-            "Of these, {by_candidate} change by the candidate rules; {others} would change by the rules in force as well: \
-             something else was changed since.\n"
-        ));
+        told.push_str(&match others {
+            0 => "The candidate rules make the whole difference.\n".to_owned(),
+            _ => format!(
+                "Of these, {by_candidate} change by the candidate rules; {others} would change by the rules in force as well: \
+                 something else was changed since.\n"
+            ),
+        });
     }
     if replay.by_another_rule > 0 {
         told.push_str(&format!("{} keep their verdict by another rule.\n", replay.by_another_rule));
