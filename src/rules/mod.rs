@@ -55,8 +55,8 @@ pub type Parse<'a> = &'a dyn Fn(&Path) -> Result<Message, String>;
 #[derive(Debug, Clone, Default)]
 pub struct Known {
     pub workflows: Vec<String>,
-    /// Inputs of those workflows whose inputs are known, and whether each is needed.
-    pub inputs: BTreeMap<String, BTreeMap<String, bool>>,
+    /// Names of the inputs of those workflows whose inputs are known.
+    pub inputs: BTreeMap<String, Vec<String>>,
     pub templates: Vec<String>,
     pub mailboxes: Vec<String>,
     /// Addresses of mailboxes: nothing is forwarded there.

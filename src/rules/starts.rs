@@ -1,6 +1,5 @@
 //! Which workflows a rule starts, and how the documents of a message are divided among their runs.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde_json::{Map, Value, json};
@@ -84,10 +83,10 @@ pub(super) fn read(
         return Err(Fault::new(unused.key_span(), what, "remove these, or those of a workflow"));
     }
     for (share, own) in entries.iter_mut().zip(own_inputs) {
-        if let Some(wanted) = known.inputs.get(&share.workflow) {
-            check_inputs(wanted, own.or_else(|| shared.map(|shared| shared.value)), share, entry)?;
-        }
         if let Some(inputs) = own.or_else(|| shared.map(|shared| shared.value)) {
+            if let Some(known) = known.inputs.get(&share.workflow) {
+                check_inputs(known, inputs, &share.workflow)?;
+            }
             share.inputs = read_inputs(inputs, captures, divides)?;
         }
         let names_group = share.inputs.values().any(|value| names_fact(value, "group"));
@@ -150,24 +149,11 @@ fn refuse_idle(before: &[Share], share: &Share, span: Range<usize>) -> Result<()
     Ok(())
 }
 
-/// Refuses inputs that the workflow does not have, and a start without one that it needs.
-fn check_inputs(
-    wanted: &BTreeMap<String, bool>,
-    given: Option<&Node<'_>>,
-    share: &Share,
-    entry: &Entry<'_>,
-) -> Result<(), Fault> {
-    let given = given.map(table).transpose()?.unwrap_or_default();
-    let names = || wanted.keys().map(String::as_str);
-    if let Some(slip) = given.iter().find(|input| !wanted.contains_key(input.key)) {
-        return Err(Fault::unknown(slip.key_span(), &format!("input of {}", share.workflow), slip.key, names()));
-    }
-    let missing = wanted.iter().find(|(name, needed)| **needed && given.iter().all(|input| input.key != name.as_str()));
-    match missing {
-        Some((name, _)) => {
-            let what = format!("workflow {} needs the input `{name}`", share.workflow);
-            Err(Fault::new(entry.value.span(), what, format!("add `{name}` to the inputs of this start")))
-        }
+/// Refuses inputs that the workflow does not have.
+fn check_inputs(known: &[String], given: &Node<'_>, workflow: &str) -> Result<(), Fault> {
+    let names = || known.iter().map(String::as_str);
+    match table(given)?.iter().find(|input| names().all(|name| name != input.key)) {
+        Some(slip) => Err(Fault::unknown(slip.key_span(), &format!("input of {workflow}"), slip.key, names())),
         None => Ok(()),
     }
 }

@@ -87,22 +87,17 @@ pub fn load(directory: &Path, known: &Known<'_>) -> Result<Vec<Loaded>, Vec<Diag
     Ok(loaded.filter_map(|((file, _), workflow)| Some(Loaded { workflow: workflow?, file })).collect())
 }
 
-/// The inputs of every definition of a directory that writes them itself, and whether each is needed. Of several versions,
-/// the latest counts.
-pub fn inputs(directory: &Path) -> BTreeMap<String, BTreeMap<String, bool>> {
-    let mut found: BTreeMap<String, (i64, BTreeMap<String, bool>)> = BTreeMap::new();
+/// Names of the inputs of every definition of a directory that writes them itself. Of several versions, the latest counts.
+pub fn inputs(directory: &Path) -> BTreeMap<String, Vec<String>> {
+    let mut found: BTreeMap<String, (i64, Vec<String>)> = BTreeMap::new();
     for file in toml_files(directory).unwrap_or_default() {
         let table = std::fs::read_to_string(file).ok().and_then(|text| text.parse::<toml::Table>().ok());
         let Some(table) = table.filter(|table| !table.contains_key("extends")) else { continue };
         let Some(name) = table.get("name").and_then(toml::Value::as_str) else { continue };
         let version = table.get("version").and_then(toml::Value::as_integer).unwrap_or_default();
-        let needed = |input: &toml::Value| {
-            input.get("default").is_none() && input.get("optional").and_then(toml::Value::as_bool) != Some(true)
-        };
         let inputs = table.get("inputs").and_then(toml::Value::as_table).cloned().unwrap_or_default();
-        let inputs = inputs.iter().map(|(name, input)| (name.clone(), needed(input))).collect();
         if found.get(name).is_none_or(|(known, _)| *known <= version) {
-            found.insert(name.to_owned(), (version, inputs));
+            found.insert(name.to_owned(), (version, inputs.keys().cloned().collect()));
         }
     }
     found.into_iter().map(|(name, (_, inputs))| (name, inputs)).collect()
