@@ -70,13 +70,17 @@ async fn browser_kills_a_run_and_restarts_it_at_every_width() {
         fits("kill").await;
         browser.find("form button").await.click().await;
         // The page renews itself, so what is found may be gone when it is asked.
-        let badge = async || browser.script("return document.querySelector('.badge').textContent").await;
-        assert_eq!(badge().await, "killed");
+        let shows = async |status: &str| {
+            let badge = "return document.querySelector('main .badge')?.textContent ?? ''";
+            let is_shown = async || (browser.script(badge).await == status).then_some(());
+            crate::rig::wait_for(&format!("the page to show {status}"), is_shown).await;
+        };
+        shows("killed").await;
         fits("killed").await;
         browser.find("nav.actions a[href$=restart]").await.click().await;
         fits("restart").await;
         browser.find("form button").await.click().await;
-        assert_eq!(badge().await, "queued");
+        shows("queued").await;
         let row = runs::get(&mut world.engine.store.read().await.expect("read"), run).await.expect("a run");
         assert_eq!((row.generation, row.status), (2, RunStatus::Queued));
         browser.open(&format!("{}/runs?waiting_for=olivia", world.url)).await;
